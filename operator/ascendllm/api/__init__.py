@@ -1,0 +1,5 @@
+"""The AscendLLM resource: its pydantic models are the one source of the CRD (`make crds`).
+
+`scalars` are the bounded values, `spec` is what a user writes, `status` is what the operator
+answers, `crd` turns the models into a structural schema.
+"""

@@ -1,0 +1,461 @@
+"""What a user writes: the `spec` of an AscendLLM.
+
+A field stands here only once it is implemented, since the API server refuses by name what the
+schema does not hold. Defaults that depend on other fields (`servedName`, `tensorParallelSize`) are
+resolved by the operator and are not in the schema; a default that stands here never changes within
+an API version, because a running model's revision is taken from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from ascendllm.api.scalars import (
+    AbsolutePath,
+    Duration,
+    ImageReference,
+    KeyValue,
+    ObjectName,
+    Quantity,
+    ResourceName,
+    cel,
+)
+
+__all__ = [
+    "Baseline",
+    "BenchCheck",
+    "DataSource",
+    "Engine",
+    "JobSettings",
+    "MmluCheck",
+    "Model",
+    "ModelSource",
+    "Npu",
+    "PvcSource",
+    "Rollout",
+    "Runtime",
+    "Service",
+    "SmokeCheck",
+    "Spec",
+    "Toleration",
+    "Validation",
+]
+
+
+def _rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(rules)}
+
+
+class SpecModel(BaseModel):
+    """What every part of the spec has in common: camelCase, immutable, nothing unknown."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class LocalObject(SpecModel):
+    """An object of this namespace, by name."""
+
+    name: ObjectName
+    """The object's name."""
+
+
+class PvcSource(SpecModel):
+    """A folder on a PersistentVolumeClaim of this namespace."""
+
+    claim_name: ObjectName
+    """The claim's name; it must exist and allow the pods' nodes to mount it."""
+
+    path: Annotated[str, Field(max_length=1024, pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$")] | None = (
+        None
+    )
+    """The folder inside the volume, relative to its root; the root itself when unset."""
+
+
+class ModelSource(SpecModel):
+    """Where the weights are; exactly one of the fields."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "[has(self.hostPath), has(self.pvc)].exists_one(x, x)",
+                "give exactly one source: hostPath or pvc",
+            )
+        )
+    )
+
+    host_path: AbsolutePath | None = None
+    """A folder of the node, under a prefix that the operator's owner allows."""
+
+    pvc: PvcSource | None = None
+    """A folder on a claim; mounted read-only."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.host_path is None) == (self.pvc is None):
+            raise ValueError("give exactly one source: hostPath or pvc")
+        return self
+
+
+class Model(SpecModel):
+    """Which model is served."""
+
+    source: ModelSource
+    """Where the weights are."""
+
+    served_name: (
+        Annotated[
+            str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")
+        ]
+        | None
+    ) = None
+    """The name that clients ask for; the resource's own name when unset."""
+
+    kind: Literal["base", "instruct"] = "base"
+    """A base model is checked by completions, an instruct model by chat."""
+
+
+class Runtime(SpecModel):
+    """Which vLLM-Ascend image serves, and how its container is set up."""
+
+    version: (
+        Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+        | None
+    ) = None
+    """The vLLM-Ascend release, such as v0.18.0rc1; the operator's pinned version when unset."""
+
+    variant: Literal["auto", "a2", "a3", "310p"] = "auto"
+    """The image's build for a chip generation; auto follows npu.generation."""
+
+    image: ImageReference | None = None
+    """A whole image reference; overrides version and variant."""
+
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """Kubernetes' own default when unset."""
+
+    image_pull_secrets: Annotated[list[LocalObject], Field(max_length=8)] | None = None
+    """Secrets of this namespace for a private registry."""
+
+    env: (
+        Annotated[
+            dict[str, Annotated[str, Field(max_length=4096)]],
+            Field(
+                max_length=64,
+                json_schema_extra=_rules(
+                    cel(
+                        "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]*$') && size(name) <= 128)",
+                        "names are letters, digits and '_', at most 128 characters",
+                    ),
+                    cel(
+                        "!('ASCEND_VISIBLE_DEVICES' in self) && !('ASCEND_RT_VISIBLE_DEVICES' in self)",
+                        "ASCEND_VISIBLE_DEVICES and ASCEND_RT_VISIBLE_DEVICES must not be set: the "
+                        "device plugin assigns the cards; remove them and set npu.count",
+                    ),
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Environment variables of the serving container."""
+
+    shm_size: Quantity = "16Gi"
+    """The size of /dev/shm, which tensor parallel workers talk through."""
+
+
+class Npu(SpecModel):
+    """The NPUs of one pod."""
+
+    resource: ResourceName = "huawei.com/Ascend910"
+    """The extended resource that the device plugin registers."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """NPUs (logical devices) a pod."""
+
+    generation: Literal["auto", "A2", "A3", "310P"] = "auto"
+    """The chips' generation; auto reads it from the nodes' label node.kubernetes.io/npu.chip.name."""
+
+
+class Engine(SpecModel):
+    """How vLLM runs; each field is an option of `vllm serve`."""
+
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] | None = None
+    """NPUs that share each layer; npu.count divided by the other sizes when unset."""
+
+    pipeline_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
+    """Stages that the layers are split into."""
+
+    data_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
+    """Copies of the model within a pod."""
+
+    max_model_len: Annotated[int, Field(ge=1, le=16_777_216)] | None = None
+    """The longest context (prompt and answer), in tokens; the model's own when unset."""
+
+    max_num_seqs: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """The most requests that run at once."""
+
+    max_num_batched_tokens: Annotated[int, Field(ge=1, le=16_777_216)] | None = None
+    """The most tokens of one step."""
+
+    memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """The share of an NPU's memory that vLLM takes."""
+
+    dtype: Literal["auto", "bfloat16", "float", "float16", "float32", "half"] | None = None
+    """The weights' and activations' type; vLLM's own choice when unset."""
+
+    quantization: (
+        Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")] | None
+    ) = None
+    """The quantization method, such as ascend; read from the model's files when unset."""
+
+    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+    """The seed of sampling."""
+
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+
+    enforce_eager: bool | None = None
+    """Never capture graphs."""
+
+    enable_prefix_caching: bool | None = None
+    """Keep the KV cache of prompts' common beginnings; vLLM's own choice when unset."""
+
+    additional_config: dict[str, Any] | None = None
+    """vLLM-Ascend's own settings (--additional-config)."""
+
+    compilation_config: dict[str, Any] | None = None
+    """vLLM's compilation settings (--compilation-config)."""
+
+    args: (
+        Annotated[
+            list[Annotated[str, Field(min_length=3, max_length=4096, pattern=r"^--[a-zA-Z]")]],
+            Field(max_length=64),
+        ]
+        | None
+    ) = None
+    """Further options as `--option` or `--option=value`; unknown ones and those that a field
+    of the resource sets are refused by name."""
+
+
+class Service(SpecModel):
+    """The Service that clients use."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    """The Service's type."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+    """The Service's port; the container listens on 8000 whatever this says."""
+
+    annotations: (
+        Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)] | None
+    ) = None
+    """Annotations of the Service, such as a cloud's load balancer wants."""
+
+
+class Rollout(SpecModel):
+    """How a new revision gets traffic."""
+
+    gate: bool = True
+    """Only a revision whose every check has passed gets traffic."""
+
+    progress_deadline: Duration = "30m"
+    """How long a revision may take until its pods are ready."""
+
+
+class SmokeCheck(SpecModel):
+    """The server answers, in the right shapes, under the right name."""
+
+
+class BenchCheck(SpecModel):
+    """Throughput and latency in a closed loop, with the definitions of `vllm bench serve`."""
+
+    input_tokens: Annotated[int, Field(ge=1, le=1_048_576)] = 128
+    """Tokens of each prompt, as the server counts."""
+
+    output_tokens: Annotated[int, Field(ge=2, le=1_048_576)] = 128
+    """Tokens of each answer."""
+
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 4
+    """Requests in flight."""
+
+    requests: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Requests in all."""
+
+
+class DataSource(SpecModel):
+    """Where a data set is; exactly one of pvc, image and hostPath."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "[has(self.pvc), has(self.image), has(self.hostPath)].exists_one(x, x)",
+                "give exactly one place: pvc, image or hostPath",
+            )
+        )
+    )
+
+    pvc: PvcSource | None = None
+    """A folder on a claim; mounted read-only."""
+
+    image: ImageReference | None = None
+    """An image with the data set in its folder /data and `cp` on its PATH."""
+
+    host_path: AbsolutePath | None = None
+    """A folder of the nodes, under a prefix that the operator's owner allows."""
+
+    custom: bool = False
+    """The data is not the published MMLU (57 subjects, 5 shots each, 14,042 questions); every
+    verdict then says so."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(place is not None for place in (self.pvc, self.image, self.host_path)) != 1:
+            raise ValueError("give exactly one place: pvc, image or hostPath")
+        return self
+
+
+class Baseline(SpecModel):
+    """The published figure that the model is held against."""
+
+    value: Annotated[float, Field(ge=0, le=100)]
+    """The accuracy in percent."""
+
+    average: Literal["macro", "micro"]
+    """macro: the mean of the subjects' accuracies; micro: over all questions."""
+
+    source: Annotated[str, Field(max_length=256)] | None = None
+    """Where the figure was published."""
+
+
+class MmluCheck(SpecModel):
+    """MMLU by the letters' log-probabilities, as lm-eval asks it (protocol lmEval)."""
+
+    shots: Annotated[int, Field(ge=0, le=5)] = 5
+    """Solved examples before each question."""
+
+    data: DataSource | None = None
+    """The data set; the operator's own when unset."""
+
+    baseline: Baseline | None = None
+    """The figure to hold the model against; without one, reaching a figure passes."""
+
+    tolerance: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """How many percent points below the baseline still pass."""
+
+
+class Toleration(SpecModel):
+    """A toleration, as in a pod."""
+
+    key: Annotated[str, Field(max_length=317)] | None = None
+    """The taint's key."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How key and value are compared."""
+    value: KeyValue | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; every effect when unset."""
+    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """How long a NoExecute taint is tolerated."""
+
+
+class Resources(SpecModel):
+    """Compute resources, as in a container."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
+    """What is reserved."""
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
+    """What is not exceeded."""
+
+
+class JobSettings(SpecModel):
+    """Where and with what the validation jobs run; they need no NPU."""
+
+    resources: Resources | None = None
+    """The job container's resources; requests of 500m and 256Mi, a limit of 1Gi when unset."""
+
+    node_selector: Annotated[dict[str, KeyValue], Field(max_length=32)] | None = None
+    """Labels of the nodes that may run the jobs."""
+
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = None
+    """Taints that the jobs tolerate."""
+
+
+class Validation(SpecModel):
+    """The proof that is asked for, check by check, in the order smoke, bench, mmlu."""
+
+    smoke: SmokeCheck | None = None
+    """The server answers, in the right shapes, under the right name."""
+
+    bench: BenchCheck | None = None
+    """Throughput and latency."""
+
+    mmlu: MmluCheck | None = None
+    """Accuracy against a baseline."""
+
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a check that reached no verdict (Error) is run again."""
+
+    timeout: Duration = "6h"
+    """How long one run of a check may take."""
+
+    job: JobSettings | None = None
+    """Where and with what the jobs run."""
+
+
+class Spec(SpecModel):
+    """The model to serve, and the proof that it must give before it gets traffic."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "!(has(self.validation) && has(self.validation.mmlu)) || self.model.kind != 'instruct'",
+                "mmlu asks a base model for the letters' log-probabilities: remove validation.mmlu, "
+                "or set model.kind to base if the model is one",
+                path=".validation.mmlu",
+            ),
+        )
+    )
+
+    model: Model
+    """Which model is served."""
+
+    runtime: Runtime = Runtime()
+    """Which vLLM-Ascend image serves."""
+
+    npu: Npu = Npu()
+    """The NPUs of one pod."""
+
+    engine: Engine = Engine()
+    """How vLLM runs."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Pods that serve."""
+
+    service: Service = Service()
+    """The Service that clients use."""
+
+    rollout: Rollout = Rollout()
+    """How a new revision gets traffic."""
+
+    validation: Validation | None = None
+    """The proof that is asked for; none when unset."""
+
+    suspend: bool = False
+    """No pods and no jobs; history is kept."""
+
+    @model_validator(mode="after")
+    def _mmlu_needs_a_base_model(self) -> Self:
+        if self.model.kind == "instruct" and self.validation and self.validation.mmlu:
+            raise ValueError(
+                "mmlu asks a base model for the letters' log-probabilities: remove "
+                "validation.mmlu, or set model.kind to base if the model is one"
+            )
+        return self
