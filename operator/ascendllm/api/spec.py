@@ -152,11 +152,13 @@ class Runtime(SpecModel):
                 max_length=64,
                 json_schema_extra=_rules(
                     cel(
-                        "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]*$') && size(name) <= 128)",
+                        "self.all(name, size(name) <= 128 && "
+                        "name.matches('^[A-Za-z_][A-Za-z0-9_]*$'))",
                         "names are letters, digits and '_', at most 128 characters",
                     ),
                     cel(
-                        "!('ASCEND_VISIBLE_DEVICES' in self) && !('ASCEND_RT_VISIBLE_DEVICES' in self)",
+                        "!('ASCEND_VISIBLE_DEVICES' in self) && "
+                        "!('ASCEND_RT_VISIBLE_DEVICES' in self)",
                         "ASCEND_VISIBLE_DEVICES and ASCEND_RT_VISIBLE_DEVICES must not be set: the "
                         "device plugin assigns the cards; remove them and set npu.count",
                     ),
@@ -181,7 +183,8 @@ class Npu(SpecModel):
     """NPUs (logical devices) a pod."""
 
     generation: Literal["auto", "A2", "A3", "310P"] = "auto"
-    """The chips' generation; auto reads it from the nodes' label node.kubernetes.io/npu.chip.name."""
+    """The chips' generation; auto reads it from the nodes' label
+    node.kubernetes.io/npu.chip.name."""
 
 
 class Engine(SpecModel):
@@ -416,9 +419,10 @@ class Spec(SpecModel):
     model_config = ConfigDict(
         json_schema_extra=_rules(
             cel(
-                "!(has(self.validation) && has(self.validation.mmlu)) || self.model.kind != 'instruct'",
-                "mmlu asks a base model for the letters' log-probabilities: remove validation.mmlu, "
-                "or set model.kind to base if the model is one",
+                "!(has(self.validation) && has(self.validation.mmlu)) || "
+                "self.model.kind != 'instruct'",
+                "mmlu asks a base model for the letters' log-probabilities: remove "
+                "validation.mmlu, or set model.kind to base if the model is one",
                 path=".validation.mmlu",
             ),
         )

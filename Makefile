@@ -1,0 +1,108 @@
+# AscendLLM. `make` alone shows what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+UV ?= $(or $(shell command -v uv),$(VENV)/bin/uv)
+PYTEST_ARGS ?=
+
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
+CLUSTER := $(PYTHON) tests/cluster
+IMAGES := $(PYTHON) tests/cluster/images.py
+
+##@ Working on it
+
+.PHONY: help
+help: ## show this
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: venv
+venv: $(VENV)/.complete ## the Python environment, from the locked requirements
+
+# The package itself is installed as it stands in operator/, with nothing resolved for it.
+$(VENV)/.complete: tests/requirements.txt pyproject.toml
+	python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3 on PATH is " + sys.version.split()[0] + "; Python 3.11 or newer is needed")'
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PIP) install --require-hashes -r tests/requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: crds
+crds: venv ## write crds/ascendllms.yaml from the pydantic models
+	$(PYTHON) -m ascendllm.api.crd > $(VENV)/crd.yaml
+	cp $(VENV)/crd.yaml crds/ascendllms.yaml
+
+# No index, no file and no machine is named in what comes out.
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --custom-compile-command 'make lock'
+
+.PHONY: lock
+lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgrade for newer ones)
+	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --group dev - -o tests/requirements.txt
+	echo hatchling | $(LOCK) - -c tests/requirements.txt -o images/build-requirements.txt
+	$(LOCK) pyproject.toml --extra operator -c tests/requirements.txt -o images/operator/requirements.txt
+	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/validator/requirements.txt
+	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/simulator/requirements.txt
+
+.PHONY: clean
+clean: ## remove what was made in the checkout (the cache in the user's folder stays)
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Tests
+
+.PHONY: lint
+lint: venv ## style, types and the layers
+	$(VENV)/bin/ruff check operator tests
+	$(VENV)/bin/ruff format --check operator tests
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: crds-check
+crds-check: venv
+	@$(PYTHON) -m ascendllm.api.crd | diff -u crds/ascendllms.yaml - || \
+	  { echo 'crds/ascendllms.yaml is not what the models say: run `make crds`' >&2; exit 1; }
+
+.PHONY: test
+test: lint crds-check ## lint, then unit, property and integration tests (a real API server)
+	$(PYTHON) -m pytest tests/unit tests/property tests/integration $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: venv ## the end-to-end tests, on a real cluster that is brought up and taken down
+	trap '$(CLUSTER) down' EXIT; \
+	$(CLUSTER) up; \
+	archives=$$($(IMAGES) build); \
+	$(CLUSTER) load $$archives; \
+	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: venv ## measure speed and size against the limits in the README
+	$(PYTHON) tests/bench
+
+##@ A cluster
+
+.PHONY: demo
+demo: venv ## from nothing to a verified model: cluster, operator, simulator, report
+	$(PYTHON) tests/cluster/demo.py up
+
+.PHONY: demo-down
+demo-down: venv ## take the demo down; nothing is left behind
+	$(PYTHON) tests/cluster/demo.py down
+
+.PHONY: cluster-up
+cluster-up: venv ## a cluster with 16 NPUs
+	$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: venv ## take it down
+	$(CLUSTER) down
+
+.PHONY: images
+images: venv ## build the operator's, the validator's and the simulator's image
+	@$(IMAGES) build > /dev/null
+	@$(IMAGES) list

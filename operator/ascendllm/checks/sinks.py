@@ -1,0 +1,190 @@
+"""Where a running check leaves its progress, its checkpoint and its result.
+
+A sink never changes a verdict: what it can't write it says on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ascendllm.checks.result import CheckResult
+from ascendllm.exceptions import SpecError
+
+__all__ = [
+    "CheckpointFile",
+    "Documents",
+    "ReportFile",
+    "Resume",
+    "Sink",
+    "Snapshot",
+    "warn",
+    "write_atomically",
+]
+
+CHECKPOINT_FILE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What belongs to a result beside its figures.
+
+    Args:
+        texts: Files by name for a run's ConfigMap, such as `subjects.txt`.
+        report: Further keys of the full report (`--output`), such as every question's answer.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What an earlier attempt left.
+
+    Args:
+        checkpoint: To go on from, as that attempt wrote it.
+        result: Its result: then nothing is left to do.
+    """
+
+    checkpoint: str | None = None
+    result: CheckResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A look at a running check.
+
+    Args:
+        done: Requests or questions done.
+        total: In all; 0 while unknown.
+        checkpoint: Makes the checkpoint's text; None where there is nothing to go on from.
+    """
+
+    done: int
+    total: int
+    checkpoint: Callable[[], str] | None
+
+
+class Sink(Protocol):
+    """A place to leave things in; a failure to write is the sink's own to report."""
+
+    interval: float
+    """Seconds between two `tell`."""
+
+    async def resume(self) -> Resume:
+        """What an earlier attempt left; raises SpecError where the place can't be used."""
+        ...
+
+    async def tell(self, snapshot: Snapshot) -> None:
+        """The check runs; called every `interval` seconds."""
+        ...
+
+    async def leave(self, snapshot: Snapshot) -> None:
+        """The check stops, finished or not; the checkpoint must be safe after this."""
+        ...
+
+    async def finish(self, result: CheckResult, documents: Documents) -> None:
+        """The check has a result."""
+        ...
+
+
+class CheckpointFile:
+    """`--checkpoint FILE`: rewritten as a whole every ten seconds."""
+
+    interval = 10.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def resume(self) -> Resume:
+        """Read the file where there is one, and make sure that it can be written.
+
+        Raises:
+            SpecError: `BadCheckpoint`.
+        """
+        try:
+            if not self._path.exists():
+                write_atomically(self._path, "")
+                return Resume()
+            if self._path.stat().st_size > CHECKPOINT_FILE_BYTES:
+                raise OSError(f"it is longer than {CHECKPOINT_FILE_BYTES} bytes")
+            return Resume(checkpoint=self._path.read_text(encoding="utf-8") or None)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(
+                "BadCheckpoint", f"--checkpoint {self._path}: {error}; name a writable file"
+            ) from None
+
+    async def tell(self, snapshot: Snapshot) -> None:
+        """Write the checkpoint."""
+        if snapshot.checkpoint is None:
+            return
+        try:
+            write_atomically(self._path, snapshot.checkpoint())
+        except OSError as error:
+            warn(f"--checkpoint {self._path}: not written: {error}")
+
+    async def leave(self, snapshot: Snapshot) -> None:
+        """Write the last checkpoint."""
+        await self.tell(snapshot)
+
+    async def finish(self, result: CheckResult, documents: Documents) -> None:
+        """The result goes elsewhere."""
+
+
+class ReportFile:
+    """`--output FILE`: the full report, JSON, written once at the end."""
+
+    interval = 3600.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def resume(self) -> Resume:
+        """Make sure that the file can be written, before hours are spent.
+
+        Raises:
+            SpecError: `BadOutput`.
+        """
+        folder = self._path.resolve().parent
+        if self._path.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise SpecError("BadOutput", f"--output {self._path}: not a writable file's path")
+        return Resume()
+
+    async def tell(self, snapshot: Snapshot) -> None:
+        """Nothing to write yet."""
+
+    async def leave(self, snapshot: Snapshot) -> None:
+        """Nothing to write yet."""
+
+    async def finish(self, result: CheckResult, documents: Documents) -> None:
+        """Write the result and the report's further keys."""
+        report = result.to_json() | dict(documents.report)
+        try:
+            text = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
+            write_atomically(self._path, text + "\n")
+        except OSError as error:
+            warn(f"--output {self._path}: not written: {error}")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content so that a reader, or a kill, never meets half of it."""
+    handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def warn(message: str) -> None:
+    """A line for the person or the log."""
+    print(f"ascendllm validate: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,149 @@
+"""Single requests through httpx, with the failures named as everywhere in the checks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from ascendllm.checks.endpoint import ANSWER_BYTES, RETRYABLE, Endpoint, refusal, unreachable
+from ascendllm.checks.events import EventReader
+from ascendllm.checks.result import compact_json
+from ascendllm.checks.retry import RetryPolicy
+from ascendllm.exceptions import CheckError
+
+__all__ = ["Answer", "Http"]
+
+STREAM_BYTES = 4 * ANSWER_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    what: str
+    status: int
+    body: bytes
+
+
+class Http:
+    """The server, one request after the other on one connection.
+
+    Args:
+        client: Without redirects and proxies.
+        endpoint: The server.
+        seconds: The time limit of one answer.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, endpoint: Endpoint, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+        self.endpoint = endpoint
+        self.spent = 0.0
+        """Seconds since `spent` was last set to 0, waiting for answers."""
+
+    async def get(self, path: str, retry: RetryPolicy | None = None) -> Answer:
+        """A GET; tried again on lost connections and throttling where `retry` says so.
+
+        Raises:
+            CheckError: No whole answer, a redirect, or a status of 5xx, 401, 403 or 429.
+        """
+        attempts = retry.attempts if retry else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = await self._whole("GET", path, None)
+                if answer.status not in RETRYABLE or attempt == attempts:
+                    return self._believable(answer)
+            except CheckError as error:
+                if error.reason != "ServerUnreachable" or attempt == attempts:
+                    raise
+            if retry:
+                await asyncio.sleep(retry.pause(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def post(self, path: str, payload: Mapping[str, object]) -> Answer:
+        """A POST.
+
+        Raises:
+            CheckError: As `get`.
+        """
+        return self._believable(await self._whole("POST", path, payload))
+
+    async def stream(self, path: str, payload: Mapping[str, object]) -> Answer | list[bytes]:
+        """A POST whose answer is streamed: the events' data, or the answer where it is no 200.
+
+        Raises:
+            CheckError: As `get`; `StreamCut` where the connection broke.
+        """
+        what = f"POST {path} (streamed)"
+        events: list[bytes] = []
+        reader = EventReader(what, events.append)
+        begun = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._client.stream(
+                    "POST",
+                    self.endpoint.url(path),
+                    content=compact_json(payload).encode(),
+                    headers={"Content-Type": "application/json"},
+                ) as response,
+            ):
+                if response.status_code != 200:
+                    body = await _read(response, what)
+                    return self._believable(Answer(what, response.status_code, body))
+                size = 0
+                async for part in response.aiter_bytes():
+                    size += len(part)
+                    if size > STREAM_BYTES:
+                        raise CheckError("BadAnswer", f"{what}: longer than {STREAM_BYTES} bytes")
+                    reader.feed(part)
+        except httpx.RemoteProtocolError as error:
+            raise CheckError(
+                "StreamCut", f"{what}: cut after {len(events)} events: {error}"
+            ) from None
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            raise unreachable(what, error) from None
+        finally:
+            self.spent += time.monotonic() - begun
+        return events
+
+    async def _whole(self, method: str, path: str, payload: Mapping[str, object] | None) -> Answer:
+        what = f"{method} {path}"
+        begun = time.monotonic()
+        content = None if payload is None else compact_json(payload).encode()
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._client.stream(
+                    method,
+                    self.endpoint.url(path),
+                    content=content,
+                    headers={} if content is None else {"Content-Type": "application/json"},
+                ) as response,
+            ):
+                return Answer(what, response.status_code, await _read(response, what))
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            raise unreachable(what, error) from None
+        finally:
+            self.spent += time.monotonic() - begun
+
+    def _believable(self, answer: Answer) -> Answer:
+        """An answer that says something about the model, and not about the way to it."""
+        status = answer.status
+        redirected = 300 <= status < 400
+        if status >= 500 or status in (401, 403, 429) or redirected:
+            raise refusal(answer.what, status, answer.body, self.endpoint)
+        return answer
+
+
+async def _read(response: httpx.Response, what: str) -> bytes:
+    body = b""
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > ANSWER_BYTES:
+            raise CheckError("BadAnswer", f"{what}: longer than {ANSWER_BYTES} bytes")
+    return body

@@ -1,0 +1,133 @@
+"""May this spec be acted on? What only the operator can see, and the API server cannot.
+
+Each policy looks at one rule and returns the problem or None; the first problem counts. Its message
+names the field, the value, the rule and the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ascendllm.api.spec import DataSource, Spec
+from ascendllm.engine import options
+from ascendllm.engine.arguments import OWNED, tensor_parallel_size
+from ascendllm.exceptions import SpecError
+from ascendllm.settings import Settings
+
+__all__ = ["POLICIES", "Input", "first_problem", "mmlu_data"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the policies look at.
+
+    Attributes:
+        settings: None where the operator's settings are not known (`ascendllm render` without
+            `--settings`): what depends on them is then not judged.
+    """
+
+    spec: Spec
+    settings: Settings | None
+
+
+Policy = Callable[[Input], SpecError | None]
+
+
+def mmlu_data(spec: Spec, settings: Settings | None) -> DataSource | None:
+    """The data set of mmlu: the resource's own, else the operator's."""
+    mmlu = spec.validation.mmlu if spec.validation else None
+    if mmlu is None:
+        return None
+    if mmlu.data is not None:
+        return mmlu.data
+    return settings.mmlu_data if settings is not None else None
+
+
+def model_host_path_not_allowed(given: Input) -> SpecError | None:
+    """The model's host path must lie under a prefix that the operator's owner allows."""
+    return _host_path(given, "spec.model.source.hostPath", given.spec.model.source.host_path)
+
+
+def data_host_path_not_allowed(given: Input) -> SpecError | None:
+    """So must a data set's; the operator's own `mmluData` is its owner's choice."""
+    mmlu = given.spec.validation.mmlu if given.spec.validation else None
+    path = mmlu.data.host_path if mmlu is not None and mmlu.data is not None else None
+    return _host_path(given, "spec.validation.mmlu.data.hostPath", path)
+
+
+def parallelism_does_not_fit(given: Input) -> SpecError | None:
+    """tensor x pipeline x data parallel size must be the pod's NPUs: no card idle, none missing."""
+    engine, count = given.spec.engine, given.spec.npu.count
+    tensor = tensor_parallel_size(engine, given.spec.npu)
+    product = tensor * engine.pipeline_parallel_size * engine.data_parallel_size
+    if product == count:
+        return None
+    return SpecError(
+        "ParallelismMismatch",
+        f"spec.engine asks for tensorParallelSize {tensor} x pipelineParallelSize "
+        f"{engine.pipeline_parallel_size} x dataParallelSize {engine.data_parallel_size} = "
+        f"{product} NPUs, spec.npu.count gives a pod {count}: the two must be equal; change one",
+    )
+
+
+def engine_arguments_refused(given: Input) -> SpecError | None:
+    """An option that `vllm serve` would refuse is named before any pod starts."""
+    problems = options.load().problems(given.spec.engine.args or [], OWNED)
+    if not problems:
+        return None
+    return SpecError(
+        "InvalidEngineArgs",
+        "spec.engine.args: " + "; ".join(problem.message for problem in problems),
+    )
+
+
+def too_long_for_one_step(given: Input) -> SpecError | None:
+    """vLLM refuses a step smaller than the number of sequences in it."""
+    tokens, sequences = given.spec.engine.max_num_batched_tokens, given.spec.engine.max_num_seqs
+    if tokens is None or sequences is None or tokens >= sequences:
+        return None
+    return SpecError(
+        "InvalidEngine",
+        f"spec.engine.maxNumBatchedTokens {tokens} is less than maxNumSeqs {sequences}: a step "
+        "holds at least one token of each sequence; raise the first or lower the second",
+    )
+
+
+def no_data_set(given: Input) -> SpecError | None:
+    """mmlu needs data, and is told so before an NPU is taken."""
+    wanted = given.spec.validation is not None and given.spec.validation.mmlu is not None
+    if not wanted or given.settings is None or mmlu_data(given.spec, given.settings) is not None:
+        return None
+    return SpecError(
+        "NoDataset",
+        "spec.validation.mmlu.data is unset and the operator has no mmluData: name a claim, an "
+        "image or a host path with the data set, or have the operator's owner set mmluData in "
+        "ConfigMap ascendllm-operator",
+    )
+
+
+POLICIES: tuple[Policy, ...] = (
+    model_host_path_not_allowed,
+    data_host_path_not_allowed,
+    parallelism_does_not_fit,
+    engine_arguments_refused,
+    too_long_for_one_step,
+    no_data_set,
+)
+
+
+def first_problem(given: Input) -> SpecError | None:
+    """The first problem of the spec, or None."""
+    return next((problem for policy in POLICIES if (problem := policy(given))), None)
+
+
+def _host_path(given: Input, field: str, path: str | None) -> SpecError | None:
+    if path is None or given.settings is None or given.settings.allows_host_path(path):
+        return None
+    prefixes = ", ".join(given.settings.host_path_prefixes) or "none"
+    return SpecError(
+        "HostPathNotAllowed",
+        f"{field} {path} lies under no prefix that the operator's owner allows ({prefixes}): use a "
+        "claim (pvc), or have the prefix added to hostPathPrefixes in ConfigMap ascendllm-operator",
+    )

@@ -1,0 +1,137 @@
+"""Which pods should run.
+
+Recreate: NPUs are scarce, so the old revision's pods are gone, down to the last terminating one,
+before the new revision's workload is applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ascendllm.api.scalars import parse_duration
+from ascendllm.api.spec import Spec
+from ascendllm.decide.plan import Plan, Ref
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.desired.services import headless_service
+from ascendllm.desired.workload import deployment
+from ascendllm.state.observed import Observed
+from ascendllm.state.pods import Pod, Stage, stage
+from ascendllm.state.revisions import Revision
+from ascendllm.state.runs import LOAD, Run
+from ascendllm.state.times import format_time, parse_time
+
+__all__ = ["Rollout", "roll_out"]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The spec's revision on its way.
+
+    Attributes:
+        plan: Its workload and headless Service; what the other revisions still have is deleted.
+        wanted: Pods wanted; 0 while suspended.
+        pods: The pods of the revision.
+        available: Every wanted pod is ready.
+        loaded: It was available since its workload was last raised from 0.
+        stage: What it waits for; None when available.
+        missed: The sealed run that says that it missed its deadline, as long as it isn't available.
+        overdue: It misses its deadline now, and no run says so yet.
+    """
+
+    plan: Plan
+    wanted: int
+    pods: tuple[Pod, ...]
+    available: bool
+    loaded: bool
+    stage: Stage | None
+    missed: Run | None
+    overdue: bool
+
+    @property
+    def ready(self) -> int:
+        """Pods that are ready."""
+        return sum(pod.ready for pod in self.pods)
+
+
+def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -> Rollout:
+    """The plan for the pods, and how far they are."""
+    wanted = 0 if spec.suspend else spec.replicas
+    pods = observed.pods_of(revision.hash)
+    available = wanted > 0 and sum(pod.ready for pod in pods) >= wanted
+    live = observed.find("Deployment", names.child(owner.name, revision.hash))
+    annotations = (live or {}).get("metadata", {}).get("annotations") or {}
+    raised = live is not None and int(live["spec"].get("replicas", 0)) > 0
+    missed = next(
+        (run for run in observed.runs if run.check == LOAD and run.revision == revision.hash), None
+    )
+    others = _others(revision.hash, observed)
+    still_there = [
+        pod for pod in observed.pods if pod.revision != revision.hash and not pod.finished
+    ]
+
+    # It missed its deadline once and would miss it again: raising it would only loop.
+    replicas = wanted if raised or missed is None else 0
+    started_at = loaded_at = None
+    if replicas > 0:
+        now = format_time(observed.now)
+        started_at = (annotations.get(names.STARTED_AT) if raised else None) or now
+        loaded_at = (annotations.get(names.LOADED_AT) if raised else None) or (
+            now if available else None
+        )
+    waiting = live is None and (others or still_there)
+    apply = [headless_service(owner, revision.hash)]
+    if not waiting:
+        apply.append(
+            deployment(
+                owner,
+                revision.hash,
+                revision.template,
+                replicas=replicas,
+                started_at=started_at,
+                loaded_at=loaded_at,
+                progress_deadline=parse_duration(spec.rollout.progress_deadline),
+            )
+        )
+    deadline = _deadline(spec, None if waiting else started_at)
+    late = deadline is not None and observed.now >= deadline and loaded_at is None
+    return Rollout(
+        plan=Plan(
+            tuple(apply),
+            tuple(others),
+            deadline if deadline is not None and loaded_at is None and not late else None,
+        ),
+        wanted=wanted,
+        pods=pods,
+        available=available,
+        loaded=loaded_at is not None,
+        stage=None if available else _stage(wanted, pods, still_there if waiting else []),
+        missed=None if available else missed,
+        overdue=late and missed is None,
+    )
+
+
+def _others(revision: str, observed: Observed) -> list[Ref]:
+    """The workloads of other revisions; a headless Service goes with its workload."""
+    refs = []
+    for kind in ("Deployment", "Service"):
+        for item in observed.of(kind):
+            other = item["metadata"].get("labels", {}).get(names.REVISION)
+            if other is not None and other != revision:
+                refs.append(Ref.of(item, kind))
+    return refs
+
+
+def _deadline(spec: Spec, started_at: str | None) -> datetime | None:
+    started = parse_time(started_at)
+    if started is None:
+        return None
+    return started + parse_duration(spec.rollout.progress_deadline)
+
+
+def _stage(wanted: int, pods: tuple[Pod, ...], still_there: list[Pod]) -> Stage:
+    if still_there:
+        names_ = ", ".join(sorted(pod.name for pod in still_there)[:3])
+        return Stage("Recreating", f"waiting for the old revision's pods to end: {names_}")
+    return stage(pods, wanted)

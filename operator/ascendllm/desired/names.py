@@ -1,0 +1,78 @@
+"""Names, labels and annotations of the operator's objects, and the hashes in the names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+__all__ = [
+    "CHECK",
+    "FIELD_MANAGER",
+    "JOB_STATE",
+    "LOADED_AT",
+    "MANAGED_BY",
+    "NAME",
+    "REVISION",
+    "RUN",
+    "SELECTOR",
+    "STARTED_AT",
+    "child",
+    "digest",
+    "labels",
+    "run_name",
+    "serving_labels",
+]
+
+FIELD_MANAGER = "ascendllm"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+NAME = "ascendllm.io/name"
+"""Label of every object of a resource: the resource's name."""
+REVISION = "ascendllm.io/revision"
+"""Label of a revision's objects and serving pods; never of job pods, or they would be served."""
+CHECK = "ascendllm.io/check"
+"""Label of a run's objects: which check it is."""
+RUN = "ascendllm.io/run"
+"""Label of a run's objects: the run's hash."""
+STARTED_AT = "ascendllm.io/started-at"
+"""Annotation of a workload: when it was raised from 0, which the progress deadline counts from."""
+LOADED_AT = "ascendllm.io/loaded-at"
+"""Annotation of a workload: when it was first available since it was raised from 0."""
+JOB_STATE = "ascendllm.io/job"
+"""Annotation of a run: `started`, or `stopped` where the operator itself took its job away."""
+
+SELECTOR = f"{MANAGED_BY}={FIELD_MANAGER}"
+"""What the operator watches: objects with its label."""
+
+
+def digest(value: Any) -> str:
+    """10 hex digits of a JSON value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def child(name: str, revision: str) -> str:
+    """The name of a revision's objects."""
+    return f"{name}-{revision}"
+
+
+def run_name(name: str, check: str, run: str) -> str:
+    """The name of a run's objects."""
+    return f"{name}-{check}-{run}"
+
+
+def labels(name: str, **more: str) -> dict[str, str]:
+    """The labels of an object of resource `name`."""
+    return {
+        "app.kubernetes.io/name": "ascendllm",
+        "app.kubernetes.io/instance": name,
+        MANAGED_BY: FIELD_MANAGER,
+        NAME: name,
+        **more,
+    }
+
+
+def serving_labels(name: str, revision: str) -> dict[str, str]:
+    """What selects the serving pods of a revision."""
+    return {NAME: name, REVISION: revision}

@@ -1,0 +1,56 @@
+"""The Deployment of a revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.desired.revision import labelled
+
+__all__ = ["deployment"]
+
+
+def deployment(
+    owner: Owner,
+    revision: str,
+    template: Mapping[str, Any],
+    *,
+    replicas: int,
+    started_at: str | None,
+    loaded_at: str | None,
+    progress_deadline: timedelta,
+) -> dict[str, Any]:
+    """The Deployment `NAME-REV`.
+
+    Args:
+        owner: Whose pods.
+        revision: The revision's hash.
+        template: The recorded pod template.
+        replicas: Pods wanted; 0 while suspended.
+        started_at: When the workload was raised from 0; None at 0.
+        loaded_at: When it was first available since then; None before.
+        progress_deadline: As in `rollout`, so that `kubectl rollout status` agrees with us.
+    """
+    moments = {names.STARTED_AT: started_at, names.LOADED_AT: loaded_at}
+    annotations = {key: moment for key, moment in moments.items() if moment is not None}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": owner.metadata(
+            names.child(owner.name, revision),
+            names.labels(owner.name, **{names.REVISION: revision}),
+            annotations,
+        ),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": int(progress_deadline.total_seconds()),
+            "selector": {"matchLabels": names.serving_labels(owner.name, revision)},
+            # A template never changes under its name; a pod that is replaced frees its NPUs first.
+            "strategy": {"type": "Recreate"},
+            "template": labelled(template, revision),
+        },
+    }

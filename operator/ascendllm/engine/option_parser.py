@@ -1,0 +1,157 @@
+"""Reads an argument list as the parser of `vllm serve` does, with the same refusals.
+
+vLLM's parser is Python's argparse behind a rewriting of the list: underscores to dashes, dotted
+options to JSON, `-O3` to its long form. Source: vllm 0.18.0, `vllm/utils/argparse_utils.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ascendllm.engine.option_values import BadValueError, convert
+from ascendllm.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from ascendllm.engine.options import Option
+
+__all__ = ["parse", "rewrite"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def parse(options: Sequence[Option], args: Sequence[str]) -> dict[str, object]:
+    """See `OptionTable.parse`."""
+    parser = _build(options)
+    namespace, extra = parser.parse_known_args(rewrite(_model_first(args)))
+    if extra:
+        raise UsageError(f"unrecognized arguments: {' '.join(extra)}")
+    values = vars(namespace)
+    if values.get("model_tag") is not None:
+        values["model"] = values["model_tag"]
+    return values
+
+
+def _build(options: Sequence[Option]) -> _Parser:
+    parser = _Parser(prog="vllm serve", add_help=False)
+    for option in options:
+        if option.kind == "switch":
+            parser.add_argument(
+                *[flag for flag in option.flags if not flag.startswith("--no-")],
+                dest=option.dest,
+                action=argparse.BooleanOptionalAction,
+                default=option.default,
+            )
+            continue
+        keywords: dict[str, Any] = {"default": option.default}
+        if option.kind in ("flag", "help"):
+            keywords |= {"action": "store_true", "default": bool(option.default)}
+        else:
+            keywords |= {"type": _type(option), "nargs": option.nargs}
+            keywords |= {"choices": option.choices} if option.choices else {}
+            keywords |= {"action": "append"} if option.kind == "append" else {}
+            if option.dest == "hf_token":
+                keywords["const"] = True
+        if option.flags:
+            parser.add_argument(*option.flags, dest=option.dest, **keywords)
+        else:
+            parser.add_argument(option.dest, **keywords)
+    return parser
+
+
+def _type(option: Option) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        try:
+            return convert(option.type, option.optional, text)
+        except BadValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def _model_first(args: Sequence[str]) -> list[str]:
+    """`--model M` counts as the positional model, wherever it stands."""
+    args = list(args)
+    for index, arg in enumerate(args):
+        if not re.match(r"^--model(=.+|$)", arg):
+            continue
+        if arg != "--model":
+            return [arg.removeprefix("--model="), *args[:index], *args[index + 1 :]]
+        if index + 1 == len(args):
+            raise UsageError("argument --model: expected one argument")
+        return [args[index + 1], *args[:index], *args[index + 2 :]]
+    return args
+
+
+def rewrite(args: Sequence[str]) -> list[str]:
+    """What vLLM makes of the list before argparse sees it."""
+    plain, nested = _split_nested(_dashes(args))
+    for flag, value in nested.items():
+        plain += [flag, json.dumps(value)]
+    return plain
+
+
+def _dashes(args: Sequence[str]) -> list[str]:
+    out: list[str] = []
+    for index, arg in enumerate(args):
+        if arg.startswith("--help="):
+            out.append("--help")
+        elif arg.startswith("--"):
+            key, equals, value = arg.partition("=")
+            name, dot, keys = key.partition(".")
+            out.append(f"{name.replace('_', '-')}{dot}{keys}{equals}{value}")
+        elif arg.startswith("-O") and arg != "-O":
+            out += ["--optimization-level", arg[3:] if arg[2] == "=" else arg[2:]]
+        elif arg == "-O" and args[index + 1 : index + 2] and args[index + 1] in "0123":
+            out.append("--optimization-level")
+        else:
+            out.append(arg)
+    return out
+
+
+def _split_nested(args: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Take `--option.key=value` out of the list and gather the values, option by option."""
+    plain: list[str] = []
+    nested: dict[str, dict[str, Any]] = {}
+    rest = iter(args)
+    for arg in rest:
+        name, equals, text = arg.partition("=")
+        if not name.startswith("-") or "." not in name:
+            plain.append(arg)
+            continue
+        if not equals:
+            following = next(rest, None)
+            if following is None:
+                raise UsageError(f"argument {name}: expected one argument")
+            text = following
+        if name.endswith("+"):
+            name, text = name[:-1], json.dumps(text.split(","))
+        flag, *keys = name.split(".")
+        value: Any = _json_or_text(text)
+        for key in reversed(keys):
+            value = {key: value}
+        _merge(nested.setdefault(flag, {}), value)
+    return plain, nested
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        elif isinstance(value, list) and isinstance(into.get(key), list):
+            into[key] += value
+        else:
+            into[key] = value

@@ -1,0 +1,256 @@
+"""What `vllm serve` accepts: the options of one version, and the judgement of an argument list.
+
+The facts are in `vllm-<version>.json` beside this file, read off that version's own parser.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ascendllm.engine import option_parser
+from ascendllm.engine.option_values import BadValueError, convert, is_json
+from ascendllm.exceptions import UsageError
+
+__all__ = ["Option", "OptionTable", "Problem", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of `vllm serve`, or its one positional argument (no flags).
+
+    Args:
+        dest: The name of the parsed value, such as `max_model_len`.
+        flags: Every spelling, the canonical one first.
+        kind: store | append | flag (takes no value) | switch (has a `--no-` form) | help.
+        type: A key of `option_values.TYPES`.
+        optional: Whether `None` and the empty text mean no value.
+        nargs: None (exactly one value), `?` or `+`.
+        choices: The allowed values; empty where all are.
+        default: The parser's default; None also where it is an object of vLLM's.
+    """
+
+    dest: str
+    flags: tuple[str, ...]
+    kind: str = "store"
+    type: str = "str"
+    optional: bool = False
+    nargs: str | None = None
+    choices: tuple[str | int, ...] = ()
+    default: object = None
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value may follow."""
+        return self.kind in ("store", "append")
+
+    @property
+    def canonical(self) -> str:
+        """The first spelling."""
+        return self.flags[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one element of an argument list.
+
+    Args:
+        arg: The element as given.
+        message: The element, the rule and the remedy.
+    """
+
+    arg: str
+    message: str
+
+
+@dataclass(frozen=True)
+class OptionTable:
+    """The options of one version of `vllm serve`."""
+
+    version: str
+    options: tuple[Option, ...]
+
+    @functools.cached_property
+    def by_flag(self) -> Mapping[str, Option]:
+        """The option of every spelling, short forms and `--no-` forms included."""
+        return {flag: option for option in self.options for flag in option.flags}
+
+    def parse(self, args: Sequence[str]) -> dict[str, object]:
+        """Read an argument list as `vllm serve` does, MODEL included.
+
+        Returns:
+            The value of every `dest`, defaults filled in; `model` is the positional one if given.
+
+        Raises:
+            UsageError: With the text that vLLM's parser prints behind `error: `.
+        """
+        return option_parser.parse(self.options, args)
+
+    def problems(self, args: Sequence[str], owned: Mapping[str, str]) -> list[Problem]:
+        """Judge the extra arguments of a resource; empty where all are sound.
+
+        Args:
+            args: Elements of the form `--option` or `--option=value`.
+            owned: Canonical flag to what sets it: a field (`--max-model-len` to
+                `spec.engine.maxModelLen`), or a reason that follows "is", such as
+                `set by the operator`. Other spellings of the same option count as it.
+
+        Raises:
+            KeyError: `owned` names an option that this version does not have.
+        """
+        owners = {self.by_flag[flag].dest: field for flag, field in owned.items()}
+        seen: dict[str, str] = {}
+        found = []
+        for arg in args:
+            message = self._problem(arg, owners, seen)
+            if message is not None:
+                found.append(Problem(arg, message))
+        return found
+
+    def _problem(self, arg: str, owners: Mapping[str, str], seen: dict[str, str]) -> str | None:
+        name, has_value, value = arg.partition("=")
+        flag, dotted, keys = _spelling(name)
+        option = self.by_flag.get(flag)
+        if option is None or not option.flags:
+            return self._unknown(arg, name, flag)
+        if option.dest in owners:
+            return _owned(arg, option, owners[option.dest])
+        if option.kind == "help":
+            return f"{arg}: the server would print its help and end: remove it"
+        if not arg.startswith("--"):
+            rest = f"={value}" if has_value else ""
+            return f"{arg}: short forms are not taken here: write {option.canonical}{rest}"
+        if option.dest == "config":
+            return (
+                f"{arg}: vllm ignores the file in this form: "
+                "write the file's settings as fields of the resource or as options here"
+            )
+        if option.dest == "model":
+            return f"{arg}: the model is the resource's spec.model: remove the option"
+        return _value_problem(arg, option, dotted, keys, bool(has_value), value) or _twice(
+            arg, option, flag if not dotted else f"{flag}.{keys}", seen
+        )
+
+    def _unknown(self, arg: str, name: str, flag: str) -> str:
+        head, _, tail = name.partition(" ")
+        if tail and _spelling(head)[0] in self.by_flag:
+            return f"{arg!r}: one element holds option and value: write {head}={tail}"
+        if not name.startswith("--"):
+            bare = flag.lstrip("-")
+            hint = f" such as --{bare}" if f"--{bare}" in self.by_flag else ""
+            return (
+                f"{arg!r}: every element must have the form --option or --option=value{hint}; "
+                "a value of its own belongs behind the `=` of its option"
+            )
+        known = [f for option in self.options for f in option.flags if f.startswith("--")]
+        near = [f for f in known if f.startswith(flag)][:3] if len(flag) > 4 else []
+        near += [
+            f for f in difflib.get_close_matches(flag, known, n=3, cutoff=0.7) if f not in near
+        ]
+        hint = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+        return f"{arg}: vllm {self.version} has no option {name}{hint or '; remove it'}"
+
+
+def _spelling(name: str) -> tuple[str, str, str]:
+    """The flag as the parser looks it up, `.` where keys follow, and these keys.
+
+    Underscores before the first dot count as dashes in long options.
+    """
+    flag, dot, keys = name.partition(".") if name.startswith("-") else (name, "", "")
+    return (flag.replace("_", "-") if flag.startswith("--") else flag), dot, keys
+
+
+def _owned(arg: str, option: Option, owner: str) -> str:
+    if owner.startswith("spec."):
+        return f"{arg}: {option.canonical} belongs to {owner}: set that instead"
+    return f"{arg}: {option.canonical} is {owner}: remove it"
+
+
+def _value_problem(
+    arg: str, option: Option, dotted: str, keys: str, has_value: bool, value: str
+) -> str | None:
+    if not option.takes_value:
+        if dotted or has_value:
+            names = " or ".join(f for f in option.flags if f.startswith("--"))
+            return f"{arg}: the option takes no value: write {names}"
+        return None
+    if not has_value:
+        if option.nargs == "?":
+            return None
+        return f"{arg}: a value is missing: write {arg}=VALUE{_wanted(option)}"
+    if dotted:
+        if not is_json(option.type):
+            return f"{arg}: {option.canonical} holds no keys: write {option.canonical}=VALUE"
+        empty = not all(keys.removesuffix("+").split("."))
+        return f"{arg}: a key between the dots is empty" if empty else None
+    try:
+        converted = convert(option.type, option.optional, value)
+    except BadValueError as error:
+        return f"{arg}: {error}{_wanted(option)}"
+    if option.choices and converted not in option.choices:
+        return f"{arg}: {value!r} is none of its values{_wanted(option)}"
+    return None
+
+
+def _wanted(option: Option) -> str:
+    if option.choices:
+        return f"; it takes one of {', '.join(str(choice) for choice in option.choices)}"
+    wanted = {
+        "int": "an integer",
+        "float": "a number",
+        "human-int": "an integer such as 8192 or 8K",
+        "human-int-or-auto": "an integer such as 8192 or 8K, or auto",
+        "json": "JSON",
+        "object": "a JSON object",
+        "dict-or-str": "a JSON object or a word",
+        "lora": "name=path or a JSON object with name and path",
+    }.get(option.type)
+    return f"; it takes {wanted}" if wanted else ""
+
+
+def _twice(arg: str, option: Option, spelled: str, seen: dict[str, str]) -> str | None:
+    """Refuse a second value of one option; keys of one JSON option may come one by one."""
+    if option.kind == "append":
+        return None
+    key = spelled if "." in spelled else option.dest
+    whole = seen.get(option.dest)
+    parts = [first for other, first in seen.items() if other.startswith(f"{spelled}.")]
+    first = seen.get(key) or (whole if "." in spelled else (parts[0] if parts else None))
+    if first is None:
+        seen[key] = arg
+        return None
+    return f"{arg}: given twice, before as {first}: vllm would take only one: remove one"
+
+
+@functools.cache
+def load(version: str = "0.18.0") -> OptionTable:
+    """The table of a version of vLLM; read once.
+
+    Raises:
+        UsageError: There is no table for this version.
+    """
+    folder = Path(__file__).parent
+    path = folder / f"vllm-{version}.json"
+    known = sorted(p.stem.removeprefix("vllm-") for p in folder.glob("vllm-*.json"))
+    if version not in known:
+        raise UsageError(f"no options of vllm {version} are known, only of {', '.join(known)}")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return OptionTable(version, tuple(_option(entry) for entry in data["options"]))
+
+
+def _option(entry: dict[str, Any]) -> Option:
+    return Option(
+        dest=entry["dest"],
+        flags=tuple(entry["flags"]),
+        kind=entry["kind"],
+        type=entry.get("type", "str"),
+        optional=entry.get("optional", False),
+        nargs=entry.get("nargs"),
+        choices=tuple(entry.get("choices", ())),
+        default=entry.get("default"),
+    )

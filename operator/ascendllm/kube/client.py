@@ -1,0 +1,219 @@
+"""The API server over HTTP: the one implementation of `Cluster`.
+
+The official client gives configuration, authentication (in the cluster and by kubeconfig, exec
+plug-ins too), TLS and connections; requests are put together here from the table of kinds, so no
+discovery is needed and no field is lost in a model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from ascendllm import __version__
+from ascendllm.desired.names import FIELD_MANAGER
+from ascendllm.exceptions import ClusterError, SettingsError
+from ascendllm.kube.kinds import path
+
+__all__ = ["ApiServer", "Credentials", "connect"]
+
+Object = Mapping[str, Any]
+Observer = Callable[[str, int], None]
+
+_TIMEOUT_SECONDS = 30
+_PAGE = 500
+_PAGES = 200
+_IN_FLIGHT = 24
+_APPLY = "application/apply-patch+yaml"
+
+
+def _ignore(method: str, status: int) -> None:
+    """Take no notice of a request."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to reach an API server; paths of files, None where not used."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    token: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+
+
+async def connect(kubeconfig: str | None = None, *, observe: Observer = _ignore) -> ApiServer:
+    """Connect by a kubeconfig, else as a pod of the cluster, else by the user's kubeconfig.
+
+    Args:
+        kubeconfig: A file.
+        observe: Called for each request with its method and HTTP status (0: no answer).
+
+    Raises:
+        SettingsError: Nothing says where the API server is.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            await load_kube_config(
+                config_file=kubeconfig, client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, OSError) as error:
+        raise SettingsError(
+            f"no API server to talk to: {error}; run in a pod, or give --kubeconfig or KUBECONFIG"
+        ) from error
+    configuration.connection_pool_maxsize = _IN_FLIGHT
+    return ApiServer(configuration, observe)
+
+
+class ApiServer:
+    """An API server and the connections to it."""
+
+    def __init__(self, configuration: Configuration, observe: Observer = _ignore) -> None:
+        self._configuration = configuration
+        self._client = ApiClient(configuration=configuration)
+        self._client.user_agent = f"ascendllm/{__version__}"
+        self._host: str = configuration.host
+        self._observe = observe
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def credentials(self) -> Credentials:
+        """What another client needs to reach the same server as the same user."""
+        configuration = self._configuration
+        header = str(await configuration.get_api_key_with_prefix("BearerToken") or "")
+        return Credentials(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            token=header.removeprefix("Bearer ").strip() or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            return await self._request("GET", path(kind, namespace, name))
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(
+        self, kind: str, namespace: str | None = None, selector: str = ""
+    ) -> tuple[Object, ...]:
+        """All objects that a label selector matches, of one namespace or of all."""
+        items: list[Object] = []
+        query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
+        for _ in range(_PAGES):
+            page = await self._request("GET", path(kind, namespace), query)
+            items += page.get("items") or []
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return tuple(items)
+            query["continue"] = following
+        raise ClusterError(0, "TooMany", f"there are more than {_PAGE * _PAGES} objects of {kind}")
+
+    async def apply(self, item: Object) -> Object:
+        """Server-side apply, as owner of the given fields."""
+        return await self._apply(item, "")
+
+    async def apply_status(self, item: Object) -> Object:
+        """Server-side apply of an object's status."""
+        return await self._apply(item, "/status")
+
+    async def create(self, item: Object) -> Object:
+        """Create; a `ClusterError` of reason AlreadyExists where it exists."""
+        where = path(item["kind"], item["metadata"]["namespace"])
+        return await self._request("POST", where, {"fieldManager": FIELD_MANAGER}, item)
+
+    async def replace(self, item: Object) -> Object:
+        """Replace; a `ClusterError` of reason Conflict where `resourceVersion` has moved on."""
+        metadata = item["metadata"]
+        where = path(item["kind"], metadata["namespace"], metadata["name"])
+        return await self._request("PUT", where, {"fieldManager": FIELD_MANAGER}, item)
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete, dependents in the background; nothing where it is gone or another by now."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        try:
+            await self._request("DELETE", path(kind, namespace, name), body=options)
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def _apply(self, item: Object, subresource: str) -> Object:
+        metadata = item["metadata"]
+        where = path(item["kind"], metadata["namespace"], metadata["name"]) + subresource
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._request("PATCH", where, query, item, _APPLY)
+
+    async def _request(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": content_type,
+            "User-Agent": self._client.user_agent,
+        }
+        url = self._host + where + (f"?{urlencode(query)}" if query else "")
+        try:
+            await self._client.update_params_for_auth(
+                headers, [], ["BearerToken"], where, method, body
+            )
+            response = await self._client.call_api(
+                method, url, headers, body, _request_timeout=_TIMEOUT_SECONDS
+            )
+            text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._observe(method, 0)
+            raise ClusterError(
+                0, "", f"{method} {where}: {error or type(error).__name__}"
+            ) from error
+        self._observe(method, response.status)
+        value = _decode(text)
+        if response.status >= 400:
+            raise ClusterError(
+                response.status,
+                str(value.get("reason", "")),
+                f"{method} {where}: {value.get('message', '') or text[:200]!r}",
+            )
+        return value
+
+    async def __aenter__(self) -> ApiServer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _decode(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,41 @@
+"""What the operator asks of an API server: a narrow protocol over plain dicts.
+
+Typed models are not used, since reading and writing back through them drops the fields that they do
+not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+__all__ = ["Cluster", "Object"]
+
+Object = Mapping[str, Any]
+
+
+class Cluster(Protocol):
+    """An API server. Every method raises `ClusterError` where it refuses or does not answer."""
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
+        """The object, or None where there is none."""
+
+    async def list(
+        self, kind: str, namespace: str | None = None, selector: str = ""
+    ) -> tuple[Object, ...]:
+        """All objects that a label selector matches, of one namespace or of all."""
+
+    async def apply(self, item: Object) -> Object:
+        """Server-side apply, as owner of the given fields."""
+
+    async def apply_status(self, item: Object) -> Object:
+        """Server-side apply of an object's status."""
+
+    async def create(self, item: Object) -> Object:
+        """Create; a `ClusterError` of reason AlreadyExists where it exists."""
+
+    async def replace(self, item: Object) -> Object:
+        """Replace; a `ClusterError` of reason Conflict where `resourceVersion` has moved on."""
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete, dependents in the background; nothing where it is gone or another by now."""

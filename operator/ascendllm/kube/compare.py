@@ -1,0 +1,114 @@
+"""Would an apply change anything?
+
+An apply that changes nothing is still a request that the API server takes as a write, so what is
+desired is compared with what is there first. Two things count: a desired field whose value is
+another, and a field that we own (by managedFields) and desire no more. What the server has filled
+in and what others own is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ascendllm.api.scalars import parse_quantity
+from ascendllm.desired.names import FIELD_MANAGER
+
+__all__ = ["differs"]
+
+_QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
+
+
+def differs(desired: Mapping[str, Any], live: Mapping[str, Any], *, subresource: str = "") -> bool:
+    """Whether applying `desired` would change `live`.
+
+    Args:
+        desired: The object as it would be applied.
+        live: The object as the API server has it, managedFields included.
+        subresource: `status` to look at what we own of the status.
+    """
+    if not _covers(live, desired, in_quantity=False):
+        return True
+    owned = _owned(live, subresource)
+    return owned is not None and _owns_more(owned, desired)
+
+
+def _covers(live: Any, desired: Any, *, in_quantity: bool) -> bool:
+    if isinstance(desired, Mapping):
+        if not isinstance(live, Mapping):
+            return False
+        return all(
+            key in live and _covers(live[key], value, in_quantity=in_quantity or key in _QUANTITIES)
+            for key, value in desired.items()
+        )
+    if isinstance(desired, list | tuple):
+        return (
+            isinstance(live, list)
+            and len(live) == len(desired)
+            and all(
+                _covers(one, other, in_quantity=in_quantity)
+                for one, other in zip(live, desired, strict=True)
+            )
+        )
+    if live == desired and type(live) is type(desired):
+        return True
+    if in_quantity:
+        return _same_quantity(live, desired)
+    # JSON has one kind of number: the server writes 66 for 66.0.
+    numbers = isinstance(live, int | float) and isinstance(desired, int | float)
+    return numbers and live == desired and isinstance(live, bool) == isinstance(desired, bool)
+
+
+def _same_quantity(live: Any, desired: Any) -> bool:
+    try:
+        return parse_quantity(str(live)) == parse_quantity(str(desired))
+    except ValueError:
+        return False
+
+
+def _owned(live: Mapping[str, Any], subresource: str) -> Mapping[str, Any] | None:
+    for entry in live.get("metadata", {}).get("managedFields") or []:
+        if (
+            entry.get("manager") == FIELD_MANAGER
+            and entry.get("operation") == "Apply"
+            and entry.get("subresource", "") == subresource
+        ):
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            return fields
+    return None
+
+
+def _owns_more(owned: Mapping[str, Any], desired: Any) -> bool:
+    """Whether the field set names something that `desired` does not hold."""
+    for key, below in owned.items():
+        if key == ".":
+            continue
+        kind, _, selector = key.partition(":")
+        if kind == "f":
+            if not isinstance(desired, Mapping) or selector not in desired:
+                return True
+            child = desired[selector]
+        elif kind == "k":
+            child = _element(desired, json.loads(selector))
+            if child is None:
+                return True
+        elif kind == "v":
+            if not isinstance(desired, Sequence) or json.loads(selector) not in desired:
+                return True
+            continue
+        else:
+            continue
+        if below and _owns_more(below, child):
+            return True
+    return False
+
+
+def _element(desired: Any, keys: Mapping[str, Any]) -> Any:
+    """The element of a list that bears these keys; a key that we leave out has its default."""
+    if not isinstance(desired, list | tuple):
+        return None
+    for item in desired:
+        if isinstance(item, Mapping) and all(item.get(k, v) == v for k, v in keys.items()):
+            return item
+    return None

@@ -1,0 +1,74 @@
+"""The kinds that the operator touches, and where the API server keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
+
+__all__ = ["CHILDREN", "KINDS", "Kind", "path"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object.
+
+    Attributes:
+        group: The API group, "" for core.
+        rank: Objects of a lower rank are applied first; those of one rank at the same time.
+    """
+
+    group: str
+    version: str
+    plural: str
+    namespaced: bool = True
+    rank: int = 1
+
+    @property
+    def api_version(self) -> str:
+        """As it stands in an object."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+KINDS: dict[str, Kind] = {
+    KIND: Kind(GROUP, VERSION, PLURAL),
+    # What records a decision comes before what acts on it.
+    "ControllerRevision": Kind("apps", "v1", "controllerrevisions", rank=0),
+    "ConfigMap": Kind("", "v1", "configmaps", rank=0),
+    "ServiceAccount": Kind("", "v1", "serviceaccounts"),
+    "Service": Kind("", "v1", "services"),
+    "Role": Kind("rbac.authorization.k8s.io", "v1", "roles"),
+    "RoleBinding": Kind("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    "Deployment": Kind("apps", "v1", "deployments", rank=2),
+    "Job": Kind("batch", "v1", "jobs", rank=2),
+    "Pod": Kind("", "v1", "pods"),
+    "Node": Kind("", "v1", "nodes", namespaced=False),
+    "Event": Kind("", "v1", "events"),
+    "Lease": Kind("coordination.k8s.io", "v1", "leases"),
+}
+
+CHILDREN = (
+    "ControllerRevision",
+    "ConfigMap",
+    "ServiceAccount",
+    "Service",
+    "Role",
+    "RoleBinding",
+    "Deployment",
+    "Job",
+    "Pod",
+)
+"""What belongs to a resource; a pod does through its workload or job."""
+
+
+def path(kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    """The URL path of a collection or an object; without a namespace, of all namespaces."""
+    about = KINDS[kind]
+    parts = ["apis", about.group] if about.group else ["api"]
+    parts.append(about.version)
+    if about.namespaced and namespace is not None:
+        parts += ["namespaces", namespace]
+    parts.append(about.plural)
+    if name is not None:
+        parts.append(name)
+    return "/" + "/".join(parts)

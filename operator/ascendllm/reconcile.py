@@ -1,0 +1,265 @@
+"""One reconcile: observe, decide, apply, status.
+
+Level-triggered: it asks the API server what is the case, never what has happened. It may be cut off
+at any line and begun anew, and two at once do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ascendllm.api.crd import GROUP, KIND, VERSION
+from ascendllm.api.spec import Spec
+from ascendllm.decide.decision import Decision, decide
+from ascendllm.decide.plan import Plan
+from ascendllm.decide.revision import NodesNeeded
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.exceptions import ClusterError, SpecError
+from ascendllm.kube.cluster import Cluster, Object
+from ascendllm.kube.compare import differs
+from ascendllm.kube.events import event
+from ascendllm.kube.kinds import CHILDREN, KINDS
+from ascendllm.settings import Settings
+from ascendllm.state.observed import Observed
+from ascendllm.state.times import format_time
+from ascendllm.status.build import build_status, failed_status, refused_status
+
+__all__ = ["Key", "Reconciler"]
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name of a resource."""
+
+_UNWATCHED_SECONDS = 30.0
+"""How soon a refusal is looked at again that something may mend which is not watched: a node's
+label, an object of somebody else's."""
+
+
+class _NameTakenError(SpecError):
+    """An object of one of our names is somebody else's."""
+
+
+class Reconciler:
+    """Brings resources and their objects into agreement.
+
+    Args:
+        cluster: The API server.
+        settings: The operator's settings.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass over a resource.
+
+        Returns:
+            Seconds after which time alone asks for another pass; None where nothing waits.
+
+        Raises:
+            ClusterError: The API server refused or failed; the pass is to be tried again.
+        """
+        namespace, name = key
+        resource = await self._cluster.get(KIND, namespace, name)
+        if resource is None or "deletionTimestamp" in resource["metadata"]:
+            # The garbage collector does the rest, through the owner references.
+            return None
+        observed = await self._observe(resource)
+        owner = Owner.of(resource)
+        status: Mapping[str, Any] | None = None
+        wake: float | None = None
+        try:
+            spec = _parse(resource)
+            observed, decision = await self._decide(owner, spec, observed)
+            try:
+                await self._carry_out(owner, decision.plan, observed)
+                wake = _wake(decision, observed)
+            except _NameTakenError as problem:
+                decision = replace(decision, problem=problem)
+                wake = _UNWATCHED_SECONDS
+            status = build_status(owner, spec, observed, decision)
+        except SpecError as problem:
+            status = refused_status(observed, problem)
+        except ClusterError as error:
+            status = failed_status(observed, error.reason or "ApiServerFailed", str(error))
+            raise
+        finally:
+            if status is not None:
+                await self._write_status(resource, status, observed)
+        return wake
+
+    async def _observe(self, resource: Object) -> Observed:
+        namespace, name = resource["metadata"]["namespace"], resource["metadata"]["name"]
+        selector = f"{names.NAME}={name}"
+        lists = await asyncio.gather(
+            *(self._cluster.list(kind, namespace, selector) for kind in CHILDREN)
+        )
+        uid = resource["metadata"]["uid"]
+        objects = {
+            kind: tuple(item for item in items if kind == "Pod" or _owned_by(uid, item))
+            for kind, items in zip(CHILDREN, lists, strict=True)
+        }
+        return Observed(resource, self._clock(), objects)
+
+    async def _decide(
+        self, owner: Owner, spec: Spec, observed: Observed
+    ) -> tuple[Observed, Decision]:
+        try:
+            return observed, decide(owner, spec, observed, self._settings)
+        except NodesNeeded:
+            nodes = await self._cluster.list("Node")
+            observed = Observed(observed.resource, observed.now, observed.objects, nodes)
+            return observed, decide(owner, spec, observed, self._settings)
+
+    async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:
+        """Records first, then deletions, then what acts on the records."""
+        wanted = [item for item in plan.apply if self._needed(item, observed)]
+        ranks = sorted({KINDS[item["kind"]].rank for item in wanted} | {0})
+        for rank in ranks:
+            batch = [item for item in wanted if KINDS[item["kind"]].rank == rank]
+            await _all(self._apply(owner, item, observed) for item in batch)
+            if rank == 0:
+                await _all(
+                    self._cluster.delete(
+                        ref.kind, owner.namespace, ref.name, found["metadata"]["uid"]
+                    )
+                    for ref in plan.delete
+                    if (found := observed.find(ref.kind, ref.name)) is not None
+                    and "deletionTimestamp" not in found["metadata"]
+                )
+
+    def _needed(self, item: Object, observed: Observed) -> bool:
+        live = observed.find(item["kind"], item["metadata"]["name"])
+        if live is None:
+            return True
+        if "deletionTimestamp" in live["metadata"] or live.get("immutable"):
+            return False
+        # A job's fields are immutable: it stays as it was started.
+        return item["kind"] != "Job" and differs(item, live)
+
+    async def _apply(self, owner: Owner, item: Object, observed: Observed) -> None:
+        kind, name = item["kind"], item["metadata"]["name"]
+        if observed.find(kind, name) is None:
+            there = await self._cluster.get(kind, owner.namespace, name)
+            if there is not None:
+                _refuse_foreign(owner, kind, there)
+        logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
+        await self._cluster.apply(item)
+
+    async def _write_status(
+        self, resource: Object, status: Mapping[str, Any], observed: Observed
+    ) -> None:
+        metadata = resource["metadata"]
+        item = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "status": status,
+        }
+        if not differs({"status": status}, resource, subresource="status"):
+            return
+        try:
+            await self._cluster.apply_status(item)
+        except ClusterError as error:
+            if error.status == 404:
+                return
+            raise
+        await self._tell(resource, status, observed)
+
+    async def _tell(self, resource: Object, status: Mapping[str, Any], observed: Observed) -> None:
+        """An event where Ready says something else than before."""
+        now, before = _ready(status), _ready(resource.get("status") or {})
+        if (now["status"], now["reason"]) == (before.get("status"), before.get("reason")):
+            return
+        logger.info(
+            "transition",
+            extra={
+                "namespace": resource["metadata"]["namespace"],
+                "name_": resource["metadata"]["name"],
+                "ready": now["status"],
+                "reason": now["reason"],
+            },
+        )
+        told = event(
+            resource,
+            "Warning" if now["status"] == "False" else "Normal",
+            now["reason"],
+            now["message"] or now["reason"],
+            format_time(observed.now),
+        )
+        try:
+            await self._cluster.create(told)
+        except ClusterError as error:
+            # An event is a courtesy: the status has been written.
+            logger.warning("event not written: %s", error)
+
+
+def _parse(resource: Object) -> Spec:
+    try:
+        return Spec.model_validate(resource.get("spec") or {})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()[:5]
+        )
+        raise SpecError("InvalidSpec", f"the spec cannot be read: {problems}") from error
+
+
+def _wake(decision: Decision, observed: Observed) -> float | None:
+    if decision.problem is not None:
+        return _UNWATCHED_SECONDS if observed.nodes is not None else None
+    if decision.plan.wake_at is None:
+        return None
+    return max(0.5, (decision.plan.wake_at - observed.now).total_seconds())
+
+
+def _owned_by(uid: str, item: Object) -> bool:
+    return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
+
+
+def _refuse_foreign(owner: Owner, kind: str, there: Object) -> None:
+    metadata = there["metadata"]
+    if _owned_by(owner.uid, there):
+        return
+    of_predecessor = any(
+        ref.get("kind") == KIND and ref.get("name") == owner.name
+        for ref in metadata.get("ownerReferences") or []
+    )
+    if of_predecessor or "deletionTimestamp" in metadata:
+        raise ClusterError(
+            409, "Waiting", f"{kind} {metadata['name']} of a deleted resource is still there"
+        )
+    raise _NameTakenError(
+        "NameTaken",
+        f"{kind} {metadata['name']} exists and is not ours: it is left alone; delete or rename it, "
+        "or give the AscendLLM another metadata.name",
+    )
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    conditions = status.get("conditions") or []
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
+
+
+async def _all(steps: Any) -> None:
+    """Run all steps at once; the first failure is raised after all have ended."""
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

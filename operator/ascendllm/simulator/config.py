@@ -1,0 +1,164 @@
+"""What a server is started with: `vllm serve`'s arguments, the model's folder, the behaviour.
+
+Refuses what vLLM refuses before it loads anything (`UsageError`, exit code 2) and what it fails
+on while it reads the model's folder (`LoadError`, exit code 1, vLLM's text).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ascendllm.engine.options import load
+from ascendllm.simulator.behaviour import Behaviour, read_behaviour
+from ascendllm.simulator.mmlu import KeyEntry, read_key
+
+__all__ = ["LoadError", "ServerConfig", "read_config"]
+
+VERSION = "0.18.0"
+_DEFAULT_LENGTH = 8192
+_DEFAULT_SEQUENCES = 256
+_BLOCK = 128
+"""vLLM-Ascend's block size."""
+
+
+class LoadError(Exception):
+    """The server ends while loading; the text is the last line of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """One server.
+
+    Args:
+        host: Where to listen.
+        port: Where to listen; 0 takes any free port.
+        root: The model as it was named.
+        names: The served names, the first one is what answers bear.
+        max_model_len: Tokens of prompt and answer together.
+        max_num_seqs: Sequences computed at once.
+        max_logprobs: The most that a request may ask for.
+        block_size: Tokens of a prefix-cache block.
+        prefix_caching: Whether prompts are remembered.
+        chat_template: Whether the model has one.
+        api_keys: What `Authorization: Bearer` must hold on /v1; empty where it is open.
+        shutdown_timeout: Seconds that running requests get after SIGTERM; 0 aborts them.
+        force_usage: Whether streams end in usage even where it is not asked for.
+        token_ids_as_names: Whether logprobs name tokens by id unless a request says otherwise.
+        cached_in_usage: Whether usage says how many tokens were cached.
+        behaviour: Timing, accuracy, failure.
+        key: The MMLU answer key.
+    """
+
+    host: str
+    port: int
+    root: str
+    names: tuple[str, ...]
+    max_model_len: int = _DEFAULT_LENGTH
+    max_num_seqs: int = _DEFAULT_SEQUENCES
+    max_logprobs: int = 20
+    block_size: int = _BLOCK
+    prefix_caching: bool = True
+    chat_template: bool = True
+    api_keys: tuple[str, ...] = ()
+    shutdown_timeout: int = 0
+    force_usage: bool = False
+    token_ids_as_names: bool = False
+    cached_in_usage: bool = False
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    key: tuple[KeyEntry, ...] = ()
+
+
+def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
+    """Read everything that a server needs.
+
+    Args:
+        args: What stands behind `vllm serve`.
+        environment: For `ASCENDLLM_SIMULATE` and `VLLM_API_KEY`.
+
+    Raises:
+        UsageError: The parser of `vllm serve` refuses the arguments.
+        LoadError: The model's folder is missing or does not allow what was asked for.
+        SettingsError: The behaviour is malformed.
+    """
+    values = load(VERSION).parse(args)
+    root = str(values["model"])
+    folder = Path(root) if Path(root).is_dir() else None
+    if folder is None and root.startswith(("/", "./", "../", "~")):
+        raise LoadError(
+            f"OSError: Invalid repository ID or local directory specified: '{root}'.\n"
+            "Please verify the following requirements:\n"
+            "1. Provide a valid Hugging Face repository ID.\n"
+            "2. Specify a local directory that contains a recognized configuration file."
+        )
+    behaviour = read_behaviour(folder, environment)
+    names: Any = values["served_model_name"] or [root]
+    keys: Any = values["api_key"] or [environment.get("VLLM_API_KEY")]
+    return ServerConfig(
+        host=str(values["host"] or "0.0.0.0"),  # noqa: S104 - vLLM's default
+        port=_integer(values["port"], 8000),
+        root=root,
+        names=tuple(str(name) for name in names),
+        max_model_len=_length(values["max_model_len"], folder),
+        max_num_seqs=max(1, _integer(values["max_num_seqs"], _DEFAULT_SEQUENCES)),
+        max_logprobs=_integer(values["max_logprobs"], 20),
+        block_size=max(1, _integer(values["block_size"], _BLOCK)),
+        prefix_caching=values["enable_prefix_caching"] is not False,
+        chat_template=_has_template(values["chat_template"], folder, behaviour),
+        api_keys=tuple(str(key) for key in keys if key),
+        shutdown_timeout=max(0, _integer(values["shutdown_timeout"], 0)),
+        force_usage=bool(values["enable_force_include_usage"]),
+        token_ids_as_names=bool(values["return_tokens_as_token_ids"]),
+        cached_in_usage=bool(values["enable_prompt_tokens_details"]),
+        behaviour=behaviour,
+        key=_key(folder, behaviour),
+    )
+
+
+def _integer(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise LoadError(f"OSError: {path} is not a valid JSON file: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _length(asked: object, folder: Path | None) -> int:
+    """The context length; the model's own where none was asked for."""
+    own = _json(folder / "config.json").get("max_position_embeddings") if folder else None
+    own = own if isinstance(own, int) and own > 0 else None
+    if not isinstance(asked, int) or asked == -1:
+        return own or _DEFAULT_LENGTH
+    if own is not None and asked > own:
+        raise LoadError(
+            f"ValueError: User-specified max_model_len ({asked}) is greater than the derived "
+            f"max_model_len (max_position_embeddings={own} or model_max_length=None in model's "
+            "config.json). To allow overriding this maximum, set the env var "
+            "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+        )
+    return max(1, asked)
+
+
+def _has_template(option: object, folder: Path | None, behaviour: Behaviour) -> bool:
+    if behaviour.chat_template is not None:
+        return behaviour.chat_template
+    if option or folder is None or not (folder / "tokenizer_config.json").is_file():
+        return True
+    return (folder / "chat_template.jinja").is_file() or "chat_template" in _json(
+        folder / "tokenizer_config.json"
+    )
+
+
+def _key(folder: Path | None, behaviour: Behaviour) -> tuple[KeyEntry, ...]:
+    if behaviour.answers is None:
+        return ()
+    return tuple(read_key((folder or Path()) / behaviour.answers))

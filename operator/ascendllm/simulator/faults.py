@@ -1,0 +1,39 @@
+"""Which request fails, counted over the requests for completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ascendllm.simulator.behaviour import Behaviour, Failure
+
+__all__ = ["Faults"]
+
+
+class Faults:
+    """Counts requests and says which one meets the chosen failure."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._failure = behaviour.failure
+        self._requests = 0
+        self._failed = 0
+
+    def next(self) -> Failure | None:
+        """Count one request; the failure if it is to fail."""
+        failure = self._failure
+        self._requests += 1
+        if failure is None or not self._hits(failure.mode, failure.parameters):
+            return None
+        self._failed += 1
+        return failure
+
+    def _hits(self, mode: str, parameters: Mapping[str, Any]) -> bool:
+        if mode == "dieAfter":
+            return self._requests > parameters["requests"]
+        if mode == "failEvery":
+            return self._requests % max(1, parameters["every"]) == 0
+        if "after" not in parameters:
+            return mode == "wrongModel"
+        if self._requests <= parameters["after"]:
+            return False
+        return not parameters["times"] or self._failed < parameters["times"]

@@ -1,0 +1,227 @@
+"""What the simulated model writes: decided whole before the first token is due.
+
+The text follows from the prompt alone (greedy) or from the prompt and the seed. A prompt that ends
+in an MMLU question is answered with a letter (`mmlu`).
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ascendllm.simulator import tokenizer
+from ascendllm.simulator.mmlu import LETTERS, Student, recognise
+from ascendllm.simulator.protocol import SamplingRequest
+
+__all__ = ["WORDS", "Plan", "Prompt", "letter_choice", "write"]
+
+_WORDS = (
+    "the of and to in is that for it was on are as with at be this have from or had by hot but "
+    "some what there we can out other were all your when up use word how said an each she which "
+    "do their time if will way about many then them would write like so these her long make thing "
+    "see him two has look more day could go come did my sound no most number who over know water "
+    "than call first people may down side been now find any new work part take get place made "
+    "live where after back little only round man year came show every good me give our under"
+)
+WORDS = tuple(tokenizer.encode(f" {word}")[0] for word in _WORDS.split())
+"""What free text is made of: each is one token."""
+
+_PERIOD = tokenizer.encode(".")[0]
+_SENTENCE = 14
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt: its tokens, and its text without special tokens."""
+
+    ids: list[int]
+    text: str
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One answer.
+
+    Args:
+        seed: What its probabilities follow from.
+        ids: Its tokens, the one that ended it included.
+        wanted: What the model would have written without `allowed_token_ids`.
+        letter: The MMLU letter that the first token answers, and what stands before it.
+        text: What is answered, cut at a stop string.
+        ends: For each token, how much of `text` may have been sent after it.
+        finish_reason: stop | length.
+        stop_reason: The stop string or token that ended it, None for EOS and for length.
+    """
+
+    seed: int
+    ids: list[int]
+    wanted: list[int]
+    letter: tuple[str, str] | None
+    text: str
+    ends: list[int]
+    finish_reason: str
+    stop_reason: int | str | None
+
+
+def write(
+    prompt: Prompt, request: SamplingRequest, student: Student, max_tokens: int, index: int
+) -> Plan:
+    """Decide one answer.
+
+    Args:
+        prompt: What is continued.
+        request: Already checked.
+        student: Who answers MMLU questions.
+        max_tokens: At most so many tokens.
+        index: Which of the request's `n` choices.
+    """
+    seed = zlib.crc32(prompt.text.encode("utf-8", "replace"))
+    if request.temperature is None or request.temperature >= 1e-5:
+        drawn = random.getrandbits(32) if request.seed is None else request.seed
+        seed = (seed ^ drawn * 0x9E3779B97F4A7C15 ^ index * 0xBF58476D1CE4E5B9) & _MASK
+    letter = letter_choice(prompt, student)
+    opening, closed = _opening(prompt, request, letter, seed)
+    end = _length(prompt, request, len(opening), closed, seed)
+    wanted = _tokens(opening, min(max_tokens, end), seed)
+    eos = end < max_tokens and _may(request, tokenizer.EOS)
+    if end < max_tokens and not eos:
+        wanted = _tokens(opening, max_tokens, seed)
+    ids = _allowed(wanted, request.allowed_token_ids, seed)
+    if eos:
+        ids, wanted = [*ids, tokenizer.EOS], [*wanted, tokenizer.EOS]
+    return _finish(seed, ids, wanted, letter, request, eos)
+
+
+def letter_choice(prompt: Prompt, student: Student) -> tuple[str, str] | None:
+    """The letter that answers an MMLU prompt, and a space where the prompt ends without one."""
+    if not prompt.text.rstrip().endswith("Answer:"):
+        return None
+    question = recognise(prompt.text)
+    if question is None:
+        return None
+    space = "" if prompt.chat or prompt.text[-1].isspace() else " "
+    return student.answer(question), space
+
+
+def _opening(
+    prompt: Prompt, request: SamplingRequest, letter: tuple[str, str] | None, seed: int
+) -> tuple[list[int], bool]:
+    """The tokens that are given beforehand, and whether the answer ends behind them."""
+    choices = request.structured_outputs.choice if request.structured_outputs else None
+    if choices:
+        fitting = [c for c in choices if letter and c.strip() == letter[0]]
+        return tokenizer.encode((fitting or choices)[0 if fitting else seed % len(choices)]), True
+    kind = request.response_format.type if request.response_format else "text"
+    if kind in ("json_object", "json_schema"):
+        return tokenizer.encode("{}"), True
+    if letter is None:
+        return [], False
+    tokens = tokenizer.encode(letter[1] + letter[0])
+    return (tokens, True) if prompt.chat else ([*tokens, 10, 10], False)
+
+
+def _length(prompt: Prompt, request: SamplingRequest, opening: int, closed: bool, seed: int) -> int:
+    """After how many tokens the model would stop; beyond any limit where it may not."""
+    if request.ignore_eos:
+        return 2**62
+    if closed:
+        return opening
+    free = 8 + seed % 57 if prompt.chat else 64 + seed % 961
+    return max(opening + free, request.min_tokens)
+
+
+def _tokens(opening: Sequence[int], number: int, seed: int) -> list[int]:
+    tokens = list(opening[:number])
+    state = (seed * 6364136223846793005 + 1442695040888963407) & _MASK
+    for position in range(number - len(tokens)):
+        state = (state * 6364136223846793005 + 1442695040888963407) & _MASK
+        full_stop = position % _SENTENCE == _SENTENCE - 1
+        tokens.append(_PERIOD if full_stop else WORDS[(state >> 33) % len(WORDS)])
+    return tokens
+
+
+def _may(request: SamplingRequest, token: int) -> bool:
+    return request.allowed_token_ids is None or token in request.allowed_token_ids
+
+
+def _allowed(wanted: list[int], allowed: Sequence[int] | None, seed: int) -> list[int]:
+    if allowed is None:
+        return list(wanted)
+    permitted = frozenset(allowed)
+    return [
+        token if token in permitted else allowed[(seed + position) % len(allowed)]
+        for position, token in enumerate(wanted)
+    ]
+
+
+def _finish(
+    seed: int,
+    ids: list[int],
+    wanted: list[int],
+    letter: tuple[str, str] | None,
+    request: SamplingRequest,
+    eos: bool,
+) -> Plan:
+    """Spell the tokens out and cut them where a stop string or stop token ends them."""
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    stop_ids = frozenset(request.stop_token_ids or ())
+    keep = request.include_stop_str_in_output
+    hold = 0 if keep or not stops else max(map(len, stops)) - 1
+    pieces: list[str] = []
+    lengths: list[int] = []
+    size = 0
+    for position, token in enumerate(ids):
+        piece = tokenizer.decode((token,), skip_special=request.skip_special_tokens)
+        ended_by_token = token in stop_ids and position >= request.min_tokens
+        pieces.append("" if ended_by_token and not keep else piece)
+        size += len(pieces[-1])
+        lengths.append(size)
+        if ended_by_token:
+            text = "".join(pieces)
+            ends = _ends(lengths, hold, len(text))
+            return Plan(seed, ids[: position + 1], wanted, letter, text, ends, "stop", token)
+        if stops and position + 1 > request.min_tokens:
+            text = "".join(pieces)
+            found = _stopped(text, stops, len(piece), keep)
+            if found is not None:
+                cut, stop = found
+                ends = _ends(lengths, hold, cut)
+                return Plan(
+                    seed, ids[: position + 1], wanted, letter, text[:cut], ends, "stop", stop
+                )
+    text = "".join(pieces)
+    return Plan(
+        seed,
+        ids,
+        wanted,
+        letter,
+        text,
+        _ends(lengths, hold, size),
+        "stop" if eos else "length",
+        None,
+    )
+
+
+def _stopped(text: str, stops: Sequence[str], new: int, keep: bool) -> tuple[int, str] | None:
+    """Where a stop string that the newest piece completed cuts the text, and which it is."""
+    for stop in stops:
+        index = text.find(stop, max(0, len(text) - new - len(stop) + 1))
+        if index >= 0:
+            return (index + len(stop) if keep else index), stop
+    return None
+
+
+def _ends(lengths: Sequence[int], hold: int, total: int) -> list[int]:
+    """What may be sent after each token: text that could still become a stop string is held."""
+    ends = [max(0, min(length - hold, total)) for length in lengths]
+    ends[-1] = total
+    return ends
+
+
+def letter_tokens(space: str) -> list[int]:
+    """The ids of the four letters in the form that a prompt asks for."""
+    return [tokenizer.encode(space + letter)[0] for letter in LETTERS]

@@ -1,0 +1,49 @@
+"""The prefix cache: which leading blocks of a prompt were computed before.
+
+As vLLM's: whole blocks only, each known by its tokens and all before it, the salt among them, and
+the last token of a prompt is always computed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+__all__ = ["PrefixCache"]
+
+
+class PrefixCache:
+    """Remembers blocks, the least recently used go first.
+
+    Args:
+        block_size: Tokens a block.
+        blocks: How many are kept.
+    """
+
+    def __init__(self, block_size: int, blocks: int) -> None:
+        self._block_size = block_size
+        self._blocks = blocks
+        self._known: OrderedDict[int, None] = OrderedDict()
+
+    def take(self, ids: Sequence[int], salt: str | None) -> int:
+        """Look a prompt up and remember its blocks.
+
+        Returns:
+            How many leading tokens were known.
+        """
+        size = self._block_size
+        last_whole = (len(ids) - 1) // size * size
+        parent = hash(salt)
+        hits = 0
+        missed = False
+        for start in range(0, len(ids) // size * size, size):
+            parent = hash((parent, tuple(ids[start : start + size])))
+            if parent in self._known:
+                self._known.move_to_end(parent)
+                hits += 0 if missed or start >= last_whole else size
+            else:
+                missed = True
+                self._known[parent] = None
+        while len(self._known) > self._blocks:
+            self._known.popitem(last=False)
+        return hits

@@ -1,0 +1,341 @@
+"""From a checked request to sequences on the engine: shared by completions and chat."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from ascendllm.simulator import engine as engines
+from ascendllm.simulator import tokenizer
+from ascendllm.simulator.behaviour import Failure
+from ascendllm.simulator.config import ServerConfig
+from ascendllm.simulator.engine import Engine, EngineDeadError
+from ascendllm.simulator.errors import ApiError, malformed, not_found, server_error
+from ascendllm.simulator.faults import Faults
+from ascendllm.simulator.generation import Prompt, write
+from ascendllm.simulator.mmlu import Student
+from ascendllm.simulator.protocol import SamplingRequest
+
+__all__ = [
+    "Call",
+    "Progress",
+    "Service",
+    "begin",
+    "check_length",
+    "limit",
+    "meet_failure",
+    "open_stream",
+    "plan_all",
+    "progress",
+    "read_body",
+    "run_all",
+    "send",
+    "usage",
+]
+
+_MOST_SEQUENCES = 4096
+_MOST_TOKENS = 4_000_000
+
+
+@dataclass
+class Service:
+    """What every handler needs."""
+
+    config: ServerConfig
+    engine: Engine
+    student: Student
+    faults: Faults
+    on_death: asyncio.Event = field(default_factory=asyncio.Event)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+@dataclass
+class Call:
+    """One request for an answer.
+
+    Args:
+        service: The server.
+        request: What was asked for.
+        failure: What this request meets.
+        id: The answer's id.
+        prompts: One or several.
+        sequences: `n` for each prompt, in order.
+        created: UNIX seconds.
+    """
+
+    service: Service
+    request: SamplingRequest
+    failure: Failure | None
+    id: str
+    prompts: list[Prompt] = field(default_factory=list)
+    sequences: list[engines.Sequence] = field(default_factory=list)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def fails(self, mode: str) -> Failure | None:
+        """The failure if this request meets this one."""
+        return self.failure if self.failure is not None and self.failure.mode == mode else None
+
+    @property
+    def model(self) -> str:
+        """The name that the answer bears."""
+        wrong = self.fails("wrongModel")
+        if wrong is not None and wrong.get("where") in ("answers", "both"):
+            return str(wrong.get("name"))
+        return self.service.config.names[0]
+
+    @property
+    def names_as_ids(self) -> bool:
+        """Whether logprobs name tokens by id."""
+        asked = self.request.return_tokens_as_token_ids
+        return self.service.config.token_ids_as_names if asked is None else asked
+
+    @property
+    def stream_usage(self) -> tuple[bool, bool]:
+        """Whether a stream ends in usage, and whether every chunk bears it."""
+        options = self.request.stream_options
+        asked = bool(options and options.include_usage)
+        include = asked or self.service.config.force_usage
+        every = bool(include and options and options.continuous_usage_stats)
+        return (include, every) if self.fails("noUsage") is None else (False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """New tokens of one sequence: `start` to `stop`, the last ones where it is finished."""
+
+    index: int
+    start: int
+    stop: int
+    finished: bool
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body of a JSON request.
+
+    Raises:
+        ApiError: Its content type is another one; status 400.
+    """
+    kind = request.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise malformed("['Unsupported Media Type: Only \\'application/json\\' is allowed']")
+    return await request.read()
+
+
+def begin(service: Service, http: web.Request, request: SamplingRequest, prefix: str) -> Call:
+    """Check the model and the engine, and look up what this request is to meet.
+
+    Raises:
+        ApiError: The model is unknown, or the engine is dead.
+    """
+    check_model(service, request.model)
+    if service.engine.dead:
+        raise server_error(str(EngineDeadError()))
+    number = http.headers.get("X-Request-Id") or request.request_id or uuid.uuid4().hex
+    return Call(service, request, service.faults.next(), f"{prefix}-{number}")
+
+
+def check_model(service: Service, model: str | None) -> None:
+    """Refuse a model that is not served; none at all means the served one.
+
+    Raises:
+        ApiError: Status 404.
+    """
+    if model and model not in service.config.names:
+        raise not_found(model)
+
+
+def meet_failure(call: Call) -> None:
+    """Fail before anything is answered, where that is chosen.
+
+    Raises:
+        ApiError: Status 429 or 500.
+    """
+    mode = call.failure.mode if call.failure is not None else None
+    if mode in ("http500", "failEvery"):
+        raise server_error("Internal server error")
+    if mode == "rateLimit":
+        raise ApiError("Too many requests.", status=429, kind="RateLimitError")
+    if mode in ("falseReady", "dieAfter"):
+        call.service.engine.die()
+        call.service.on_death.set()
+        raise server_error(str(EngineDeadError()))
+
+
+def limit(config: ServerConfig, prompt: Prompt, asked: int | None) -> int:
+    """How many tokens an answer may have."""
+    room = config.max_model_len - len(prompt.ids)
+    return room if asked is None else min(room, asked)
+
+
+def check_length(config: ServerConfig, ids: Sequence[int], asked: int) -> None:
+    """Refuse a prompt that leaves no room for what was asked for.
+
+    Source of the texts: vllm 0.18.0, `renderers/params.py`, `v1/engine/input_processor.py`.
+
+    Raises:
+        ApiError: Status 400.
+    """
+    size, most = len(ids), config.max_model_len
+    if size == 0:
+        raise ApiError("The decoder prompt cannot be empty")
+    if asked > most:
+        raise ApiError(
+            f"max_tokens={asked}cannot be greater than max_model_len=max_total_tokens={most}. "
+            "Please request fewer output tokens.",
+            param="max_tokens",
+            value=asked,
+        )
+    if size + asked > most:
+        least = "at least " if size == most - asked + 1 else ""
+        raise ApiError(
+            f"This model's maximum context length is {most} tokens. However, you requested "
+            f"{asked} output tokens and your prompt contains {least}{size} input tokens, for a "
+            f"total of {least}{size + asked} tokens. Please reduce the length of the input prompt "
+            "or the number of requested output tokens.",
+            param="input_tokens",
+            value=size,
+        )
+    if size == most:
+        raise ApiError(
+            f"The decoder prompt (length {size}) plus the number of requested output tokens (at "
+            f"least 1) is longer than the maximum model length of {most}. Make sure that "
+            "`max_model_len` is no smaller than the number of text tokens (prompt + requested "
+            "output tokens)."
+        )
+    highest = max(ids)
+    if highest >= tokenizer.VOCABULARY:
+        raise ApiError(f"Token id {highest} is out of vocabulary")
+
+
+def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
+    """Decide every answer: `n` for each prompt.
+
+    Raises:
+        ApiError: More than this server will do for one request; status 400.
+    """
+    n = call.request.n or 1
+    if n * len(call.prompts) > _MOST_SEQUENCES or n * sum(max_tokens) > _MOST_TOKENS:
+        raise ApiError(
+            f"one request may ask for {_MOST_SEQUENCES} answers and {_MOST_TOKENS} tokens at most"
+        )
+    allowed = call.request.allowed_token_ids
+    if allowed and not all(0 <= token < tokenizer.VOCABULARY for token in allowed):
+        raise ApiError(
+            "allowed_token_ids contains out-of-vocab token id!", param="allowed_token_ids"
+        )
+    behaviour = call.service.config.behaviour
+    slow = call.fails("slow")
+    factor = slow.get("factor") if slow is not None else 1.0
+    ttft, itl = behaviour.ttft_ms / 1000 * factor, behaviour.itl_ms / 1000 * factor
+    hangs = call.fails("hang") is not None
+    for prompt, most in zip(call.prompts, max_tokens, strict=True):
+        for index in range(n):
+            plan = write(prompt, call.request, call.service.student, most, index)
+            call.sequences.append(engines.Sequence(prompt, plan, ttft, itl, hangs=hangs))
+
+
+async def _run(call: Call, index: int, *, stream: bool) -> AsyncIterator[Progress]:
+    """One sequence's progress."""
+    sequence = call.sequences[index]
+    request = call.request
+    cache = request.prompt_logprobs is None
+    start = 0
+    running = call.service.engine.run(sequence, salt=request.cache_salt, cache=cache, stream=stream)
+    async with aclosing(running) as ticks:
+        async for stop in ticks:
+            yield Progress(index, start, stop, sequence.finish_reason is not None)
+            start = stop
+
+
+async def _to_end(call: Call, index: int) -> None:
+    async with aclosing(_run(call, index, stream=False)) as ticks:
+        async for _ in ticks:
+            pass
+
+
+async def run_all(call: Call) -> None:
+    """Run every sequence to its end.
+
+    Raises:
+        ApiError: The engine died; status 500.
+    """
+    try:
+        if len(call.sequences) == 1:
+            await _to_end(call, 0)
+            return
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(call.sequences)):
+                group.create_task(_to_end(call, index))
+    except* EngineDeadError as errors:
+        raise server_error(str(errors.exceptions[0])) from errors
+
+
+async def progress(call: Call) -> AsyncIterator[Progress]:
+    """What is new, as it comes, over all sequences.
+
+    Raises:
+        EngineDeadError: The engine died.
+    """
+    if len(call.sequences) == 1:
+        async with aclosing(_run(call, 0, stream=True)) as ticks:
+            async for item in ticks:
+                yield item
+        return
+    queue: asyncio.Queue[Progress | Exception] = asyncio.Queue()
+
+    async def feed(index: int) -> None:
+        try:
+            async with aclosing(_run(call, index, stream=True)) as ticks:
+                async for item in ticks:
+                    queue.put_nowait(item)
+        except EngineDeadError as error:
+            queue.put_nowait(error)
+
+    tasks = [asyncio.create_task(feed(index)) for index in range(len(call.sequences))]
+    try:
+        left = len(tasks)
+        while left:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            left -= item.finished
+            yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def usage(call: Call, completion_tokens: int) -> dict[str, object]:
+    """The `usage` of an answer."""
+    prompt_tokens = sum(len(prompt.ids) for prompt in call.prompts)
+    wrong = call.fails("wrongUsage")
+    if wrong is not None:
+        completion_tokens += wrong.get("offset")
+    cached = call.sequences[-1].cached if call.service.config.cached_in_usage else 0
+    return {
+        "prompt_tokens": prompt_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "completion_tokens": completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached} if cached else None,
+    }
+
+
+async def open_stream(http: web.Request) -> web.StreamResponse:
+    """Begin a stream of server-sent events."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    await response.prepare(http)
+    return response
+
+
+async def send(response: web.StreamResponse, *chunks: dict[str, object] | str) -> None:
+    """Write events; a text stands as it is (`[DONE]`)."""
+    parts = (chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in chunks)
+    await response.write("".join(f"data: {part}\n\n" for part in parts).encode())

@@ -1,0 +1,79 @@
+"""Everything that one reconcile looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from ascendllm.desired import names
+from ascendllm.state.pods import Pod
+from ascendllm.state.revisions import Revision
+from ascendllm.state.runs import Run
+
+__all__ = ["Object", "Observed"]
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A resource and its objects at one moment.
+
+    Attributes:
+        resource: The AscendLLM.
+        now: When it was looked at.
+        objects: Its objects by kind, such as `Deployment`; only those that it owns.
+        nodes: The cluster's nodes, or None where nothing depends on them.
+    """
+
+    resource: Object
+    now: datetime
+    objects: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
+    nodes: tuple[Object, ...] | None = None
+
+    def of(self, kind: str) -> tuple[Object, ...]:
+        """The resource's objects of a kind."""
+        return self.objects.get(kind, ())
+
+    def find(self, kind: str, name: str) -> Object | None:
+        """The resource's object of that kind and name."""
+        return next((item for item in self.of(kind) if item["metadata"]["name"] == name), None)
+
+    @cached_property
+    def revisions(self) -> tuple[Revision, ...]:
+        """The kept revisions, newest first."""
+        revisions = (Revision.read(item) for item in self.of("ControllerRevision"))
+        return tuple(sorted(filter(None, revisions), key=lambda r: r.number, reverse=True))
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs, newest first."""
+        runs = (Run.read(item) for item in self.of("ConfigMap"))
+        return tuple(
+            sorted(filter(None, runs), key=lambda r: (r.started_at, r.attempt), reverse=True)
+        )
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        """The serving pods of every revision."""
+        return tuple(
+            Pod.read(item)
+            for item in self.of("Pod")
+            if names.REVISION in item["metadata"].get("labels", {})
+        )
+
+    def pods_of(self, revision: str) -> tuple[Pod, ...]:
+        """The serving pods of one revision that are not on their way out."""
+        return tuple(p for p in self.pods if p.revision == revision and not p.terminating)
+
+    @property
+    def served(self) -> str | None:
+        """The revision that the client Service selects; None where there is no Service."""
+        service = self.find("Service", self.resource["metadata"]["name"])
+        if service is None:
+            return None
+        selector: Mapping[str, str] = service.get("spec", {}).get("selector") or {}
+        return selector.get(names.REVISION)

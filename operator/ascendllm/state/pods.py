@@ -1,0 +1,147 @@
+"""Serving pods: are they ready, and if not, what holds them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ascendllm.desired import names
+from ascendllm.desired.template import CONTAINER
+from ascendllm.state.times import parse_time
+
+__all__ = ["Pod", "Stage", "stage"]
+
+_MESSAGE_LIMIT = 600
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where pods stand on their way to ready: a reason and a message for a condition."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What matters of a serving pod.
+
+    Attributes:
+        terminating: On its way out, or already ended (by an eviction, say).
+        finished: Ended: it holds no NPU any more.
+        image_id: The running image's digest, or "" before it runs.
+        restarts: How often the serving container was restarted.
+        launch_seconds: From the container's start to the pod's readiness.
+    """
+
+    name: str
+    uid: str
+    revision: str
+    ready: bool
+    terminating: bool
+    finished: bool
+    image_id: str
+    restarts: int
+    launch_seconds: float | None
+    stage: Stage
+
+    @classmethod
+    def read(cls, item: Mapping[str, Any]) -> Pod:
+        """The record of a pod."""
+        metadata = item["metadata"]
+        status = item.get("status") or {}
+        container = _container(status)
+        ready_condition = _condition(status, "Ready")
+        finished = status.get("phase") in ("Succeeded", "Failed")
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            revision=metadata.get("labels", {}).get(names.REVISION, ""),
+            ready=ready_condition.get("status") == "True" and not finished,
+            terminating="deletionTimestamp" in metadata or finished,
+            finished=finished,
+            image_id=container.get("imageID", ""),
+            restarts=int(container.get("restartCount", 0)),
+            launch_seconds=_launch_seconds(container, ready_condition),
+            stage=_stage(metadata["name"], status, container),
+        )
+
+
+def stage(pods: Sequence[Pod], wanted: int) -> Stage:
+    """What the pods that are not ready wait for; the most telling one speaks for all."""
+    waiting = [pod.stage for pod in pods if not pod.ready]
+    if not waiting:
+        return Stage("Creating", f"{len(pods)} of {wanted} pods exist: waiting for the others")
+    return min(waiting, key=lambda s: _ORDER.index(s.reason) if s.reason in _ORDER else -1)
+
+
+_ORDER = ("CrashLooping", "ImagePullFailed", "Unschedulable", "Loading", "Pulling", "Scheduling")
+
+
+def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -> Stage:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return Stage("Unschedulable", _cut(f"pod {name}: {scheduled.get('message', '')}"))
+    if status.get("phase") == "Failed":
+        return Stage(
+            str(status.get("reason") or "PodFailed"),
+            _cut(f"pod {name} failed: {status.get('message', 'no message')}"),
+        )
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason = str(waiting.get("reason", ""))
+    if reason == "CrashLoopBackOff" or (
+        "terminated" in state and int(container.get("restartCount", 0)) > 0
+    ):
+        return Stage("CrashLooping", _crash(name, container))
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        return Stage(
+            "ImagePullFailed",
+            _cut(
+                f"pod {name} cannot get its image: {waiting.get('message', reason)}; check "
+                "spec.runtime (version, variant, image, imagePullSecrets) and the operator's "
+                "runtimeRepository"
+            ),
+        )
+    if reason and reason not in ("ContainerCreating", "PodInitializing"):
+        return Stage(reason, _cut(f"pod {name}: {waiting.get('message', reason)}"))
+    if "running" in state:
+        return Stage("Loading", f"pod {name} is loading the model")
+    if scheduled.get("status") == "True":
+        return Stage("Pulling", f"pod {name} is being set up on its node")
+    return Stage("Scheduling", f"pod {name} waits for a node")
+
+
+def _crash(name: str, container: Mapping[str, Any]) -> str:
+    last = (container.get("lastState") or {}).get("terminated") or (
+        container.get("state") or {}
+    ).get("terminated", {})
+    log = " | ".join(line for line in str(last.get("message", "")).splitlines() if line.strip())
+    return _cut(
+        f"pod {name} crashed {container.get('restartCount', 0)} times, last with exit code "
+        f"{last.get('exitCode', 'unknown')} ({last.get('reason', 'no reason')}): "
+        f"{log[-400:] or 'it wrote no log'}"
+    )
+
+
+def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    containers: Sequence[Mapping[str, Any]] = status.get("containerStatuses") or []
+    return next((c for c in containers if c.get("name") == CONTAINER), {})
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def _launch_seconds(container: Mapping[str, Any], ready: Mapping[str, Any]) -> float | None:
+    started = parse_time(((container.get("state") or {}).get("running") or {}).get("startedAt"))
+    at = parse_time(ready.get("lastTransitionTime"))
+    if ready.get("status") != "True" or started is None or at is None or at < started:
+        return None
+    return (at - started).total_seconds()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MESSAGE_LIMIT else text[: _MESSAGE_LIMIT - 1] + "…"

@@ -1,0 +1,164 @@
+"""The status of a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ascendllm.api.spec import Spec
+from ascendllm.decide.checks import CheckState, Standing, judged
+from ascendllm.decide.decision import Decision
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.desired.services import NOTHING_SERVED, url
+from ascendllm.desired.template import served_name
+from ascendllm.exceptions import SpecError
+from ascendllm.state.observed import Observed
+from ascendllm.state.runs import LOAD
+from ascendllm.state.times import format_time
+from ascendllm.status.conditions import READY, RECONCILING, STALLED, Condition, merge
+from ascendllm.status.figures import check_status
+from ascendllm.status.situations import Scene, conditions_of
+
+__all__ = ["build_status", "failed_status", "phase", "refused_status"]
+
+_HISTORY = 10
+
+
+def build_status(
+    owner: Owner, spec: Spec, observed: Observed, decision: Decision
+) -> dict[str, Any]:
+    """The status after a decision was carried out."""
+    scene = Scene(spec, observed, decision)
+    conditions = conditions_of(scene)
+    served = decision.served
+    served_pods = observed.pods_of(served)
+    revision = decision.revision
+    candidate = revision.hash if revision is not None and not scene.serves_spec else None
+    status: dict[str, Any] = {
+        **_head(observed, conditions),
+        "url": url(owner, spec.service),
+        "model": served_name(spec, owner.name),
+        "npus": spec.npu.count * scene.wanted,
+        "verdict": verdict(decision.states),
+        "replicas": len(served_pods),
+        "readyReplicas": scene.ready_pods,
+        "selector": ",".join(
+            f"{key}={value}" for key, value in names.serving_labels(owner.name, served).items()
+        ),
+        "servedRevision": served if served != NOTHING_SERVED else None,
+        "candidateRevision": candidate,
+        "startup": _startup(observed, decision),
+        "runtime": _runtime(observed, decision),
+        "validation": {state.check: check_status(state) for state in decision.states} or None,
+        "history": _history(spec, observed) or None,
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def refused_status(observed: Observed, problem: SpecError) -> dict[str, Any]:
+    """The status of a resource whose spec cannot even be read: the rest stays as it was said."""
+    before = observed.resource.get("status") or {}
+    conditions = [
+        Condition(READY, "False", problem.reason, problem.message),
+        Condition(STALLED, "True", problem.reason, problem.message),
+    ]
+    return {**before, **_head(observed, conditions)}
+
+
+def failed_status(observed: Observed, reason: str, message: str) -> dict[str, Any]:
+    """The status while the API server refuses or fails: tried again, and said so meanwhile."""
+    before = observed.resource.get("status") or {}
+    conditions = [
+        Condition(READY, "Unknown", reason, message),
+        Condition(RECONCILING, "True", reason, message),
+    ]
+    return {**before, **_head(observed, conditions)}
+
+
+def verdict(states: tuple[CheckState, ...]) -> str:
+    """The checks' results in one word: the first of these that any check has."""
+    if not states:
+        return "None"
+    if any(
+        state.standing in (Standing.RUNNING, Standing.DUE, Standing.RETRYING) for state in states
+    ):
+        return "Running"
+    results = {state.result.result for state in states if state.result is not None}
+    for word in ("Failed", "Error", "Inconclusive"):
+        if word in results:
+            return word
+    return "Passed" if all(state.passed for state in states) else "None"
+
+
+def phase(conditions: list[Condition]) -> str:
+    """One word for people."""
+    by_type = {condition.type: condition for condition in conditions}
+    ready = by_type[READY]
+    if ready.reason in ("Suspended", "ScaledToZero"):
+        return "Suspended"
+    if STALLED in by_type:
+        return "Failed"
+    if ready.status == "True":
+        return "Ready"
+    return "Validating" if ready.reason in ("Validating", "Retrying") else "Starting"
+
+
+def _head(observed: Observed, conditions: list[Condition]) -> dict[str, Any]:
+    generation = int(observed.resource["metadata"].get("generation", 0))
+    before = (observed.resource.get("status") or {}).get("conditions") or []
+    return {
+        "observedGeneration": generation,
+        "phase": phase(conditions),
+        "conditions": merge(
+            conditions, before, now=format_time(observed.now), generation=generation
+        ),
+    }
+
+
+def _startup(observed: Observed, decision: Decision) -> Mapping[str, Any] | None:
+    if decision.revision is None:
+        return None
+    for run in observed.runs:
+        seconds = run.record.get("launchSeconds")
+        if run.revision == decision.revision.hash and isinstance(seconds, int | float):
+            return {"launchSeconds": round(float(seconds), 2)}
+    return None
+
+
+def _runtime(observed: Observed, decision: Decision) -> Mapping[str, Any] | None:
+    if decision.revision is None:
+        return None
+    images = {pod.image_id for pod in observed.pods_of(decision.revision.hash) if pod.image_id}
+    version = next(
+        (
+            state.result.figures["vllm"]
+            for state in decision.states
+            if state.result is not None and isinstance(state.result.figures.get("vllm"), str)
+        ),
+        None,
+    )
+    runtime = {
+        "image": decision.revision.image,
+        "imageID": next(iter(images)) if len(images) == 1 else None,
+        "vllm": version,
+    }
+    return {key: value for key, value in runtime.items() if value is not None}
+
+
+def _history(spec: Spec, observed: Observed) -> list[dict[str, Any]]:
+    finished = [run for run in observed.runs if run.outcome is not None and run.check != LOAD]
+    entries = []
+    for run in sorted(finished, key=lambda r: judged(spec, r).finished_at, reverse=True)[:_HISTORY]:
+        result = judged(spec, run)
+        entries.append(
+            {
+                "check": run.check,
+                "revision": run.revision,
+                "result": result.result,
+                "reason": result.reason,
+                "finishedAt": result.finished_at,
+                "report": run.name,
+            }
+        )
+    return entries

@@ -1,0 +1,69 @@
+"""The conditions, declared once.
+
+`Ready` is what a pipeline waits on, `Available` and `Validated` say why; `Reconciling` and
+`Stalled` are kstatus's and stand in the status only while True. No condition is False in a healthy
+or progressing object, since GitOps tools take any False for degraded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["AVAILABLE", "READY", "RECONCILING", "STALLED", "VALIDATED", "Condition", "merge"]
+
+READY = "Ready"
+AVAILABLE = "Available"
+VALIDATED = "Validated"
+RECONCILING = "Reconciling"
+STALLED = "Stalled"
+
+Truth = Literal["True", "False", "Unknown"]
+_MESSAGE_LIMIT = 1500
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition without its times."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+def merge(
+    conditions: Iterable[Condition],
+    before: Iterable[Mapping[str, Any]],
+    *,
+    now: str,
+    generation: int,
+) -> list[dict[str, Any]]:
+    """The conditions as the status holds them.
+
+    Args:
+        conditions: What is the case.
+        before: The conditions of the status before; only the times of those with the same status
+            are kept.
+        now: The time of those that changed.
+        generation: The generation that this is said of.
+    """
+    times = {
+        (item.get("type"), item.get("status")): item.get("lastTransitionTime") for item in before
+    }
+    return [
+        {
+            "type": condition.type,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": _cut(condition.message),
+            "lastTransitionTime": times.get((condition.type, condition.status)) or now,
+            "observedGeneration": generation,
+        }
+        for condition in conditions
+    ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MESSAGE_LIMIT else text[: _MESSAGE_LIMIT - 1] + "…"

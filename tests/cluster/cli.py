@@ -1,0 +1,182 @@
+"""The commands of `python tests/cluster`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cluster import choice
+from cluster.errors import ClusterError
+from cluster.node import Node
+from cluster.node_process import RUN_NODE
+from cluster.npu import CHIPS, MODES, Npus
+from cluster.provider import Provider
+
+__all__ = ["main"]
+
+_REST = argparse.REMAINDER
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 1 and a message where it can't be done."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return command(options)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python tests/cluster", description="A real cluster for the tests and the demo."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    up = command("up", _up, "bring the cluster up; on one that is up, put right what differs")
+    up.add_argument("--provider", choices=choice.PROVIDERS, default="auto")
+    up.add_argument(
+        "--kubeconfig",
+        help=f"your own cluster's (or the environment's {choice.KUBECONFIG_VARIABLE})",
+    )
+    up.add_argument("--npus", type=int, default=Npus.count, help="NPUs on the node [%(default)s]")
+    up.add_argument(
+        "--npu-mode",
+        choices=MODES,
+        default=Npus.mode,
+        help="containers get the environment for Ascend Docker Runtime, or device nodes "
+        "[%(default)s]",
+    )
+    up.add_argument(
+        "--chip",
+        choices=tuple(CHIPS),
+        default=Npus.chip,
+        help="the node's label node.kubernetes.io/npu.chip.name; Ascend910 is what an A3 node "
+        "bears [%(default)s]",
+    )
+    command("down", _down, "take the cluster down; nothing of it is left behind")
+    command("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
+    kubectl = command("kubectl", _kubectl, "run kubectl as the administrator")
+    kubectl.add_argument("arguments", nargs=_REST, metavar="ARGS")
+    run = command("node-exec", _node_exec, "run a command on the node: node-exec -- COMMAND")
+    run.add_argument("arguments", nargs=_REST, metavar="COMMAND")
+    copy = command("node-copy", _node_copy, "copy a file, or a folder's content, onto the node")
+    copy.add_argument("source", type=Path)
+    copy.add_argument("destination")
+    load = command("load", _load, "put the images of OCI archives on the node")
+    load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
+    image = command("has-image", _has_image, "exit with 0 if the node has an image, else with 1")
+    image.add_argument("name")
+    npu = command("npu", _npu, "turn the health of an NPU")
+    npu.add_argument("health", choices=("healthy", "unhealthy"))
+    npu.add_argument("number", type=int)
+    logs = command("logs", _logs, "print what a component wrote; without one, which there are")
+    logs.add_argument("component", nargs="?")
+    restart = command("restart", _restart, "end a component of the node; it is started again")
+    restart.add_argument("component")
+    node = commands.add_parser(RUN_NODE)  # no help: `up` calls it, people don't
+    node.add_argument("state", type=Path)
+    node.set_defaults(run=_run_node)
+    return parser
+
+
+def _up(options: argparse.Namespace) -> int:
+    npus = Npus(options.chip, options.npus, options.npu_mode)
+    began = time.monotonic()
+    with choice.one_at_a_time():
+        cluster = choice.chosen(options.provider, options.kubeconfig)
+        choice.remember(cluster)
+        cluster.up(npus)
+    print(
+        f"up after {time.monotonic() - began:.1f} s: {cluster.name}, {npus.resource}: {npus.count}"
+    )
+    print(f"export KUBECONFIG={cluster.kubeconfig}")
+    print(cluster.description())
+    return 0
+
+
+def _down(_: argparse.Namespace) -> int:
+    with choice.one_at_a_time():
+        cluster = choice.current()
+        if cluster:
+            cluster.down()
+            choice.forget()
+    return 0
+
+
+def _kubeconfig(_: argparse.Namespace) -> int:
+    print(_current().kubeconfig)
+    return 0
+
+
+def _kubectl(options: argparse.Namespace) -> int:
+    return _become(_current().kubectl_command(options.arguments))
+
+
+def _node_exec(options: argparse.Namespace) -> int:
+    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    if not arguments:
+        raise ClusterError("node-exec: needs a command, such as `node-exec -- ls /opt`")
+    return _become(_current().node_command(arguments))
+
+
+def _node_copy(options: argparse.Namespace) -> int:
+    _current().node_copy(options.source, options.destination)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> int:
+    for archive in options.archives:
+        _current().load(archive)
+    return 0
+
+
+def _has_image(options: argparse.Namespace) -> int:
+    return 0 if _current().has_image(options.name) else 1
+
+
+def _npu(options: argparse.Namespace) -> int:
+    _current().set_health(options.number, healthy=options.health == "healthy")
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    print(_current().logs(options.component))
+    return 0
+
+
+def _restart(options: argparse.Namespace) -> int:
+    _current().restart(options.component)
+    return 0
+
+
+def _run_node(options: argparse.Namespace) -> int:
+    Node.read(options.state).run()
+    return 0
+
+
+def _current() -> Provider:
+    cluster = choice.current()
+    if cluster is None:
+        raise ClusterError("no cluster is up; run `python tests/cluster up`")
+    return cluster
+
+
+def _become(command: list[str]) -> int:
+    """Go on as another program, which gets our terminal and our signals."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise ClusterError(f"{command[0]}: {error.strerror}") from error

@@ -1,0 +1,3 @@
+module ascendllm.io/tests/cluster/pause
+
+go 1.24
