@@ -23,7 +23,7 @@ from cluster.binaries import COREDNS, KUBERNETES, NPU_DEVICE_PLUGIN, PAUSE
 from cluster.commands import run
 from cluster.errors import ClusterError
 from cluster.node import Node
-from cluster.npu import Npus
+from cluster.npu import PLUGIN_LISTENING, Npus
 from cluster.paths import SOURCES, cache_folder
 from cluster.provider import Provider
 
@@ -127,6 +127,7 @@ class BareCluster(Provider):
         if node.service(plugin.name) != plugin:
             others = [service for service in node.services if service.name != plugin.name]
             replace(node, services=(*others, plugin)).write()
+            run(self.node_command(["rm", "-f", PLUGIN_LISTENING]))
             self.restart(plugin.name)
 
     def _load_pause(self) -> None:

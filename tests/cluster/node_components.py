@@ -143,7 +143,6 @@ def kubelet(
         str(programs / "kubelet"),
         f"--config={_yaml(state / 'kubelet.yaml', configuration)}",
         f"--kubeconfig={kubeconfig}",
-        f"--root-dir={state / 'kubelet'}",
         f"--hostname-override={node}",
         f"--node-ip={BRIDGE_ADDRESS}",
     ]

@@ -8,14 +8,16 @@ from typing import Literal, get_args
 
 from cluster.errors import ClusterError
 
-__all__ = ["CHIPS", "HEALTH_FOLDER", "MODES", "Chip", "Mode", "Npus", "health_command"]
+__all__ = ["CHIPS", "MODES", "PLUGIN_LISTENING", "Chip", "Mode", "Npus", "health_command"]
 
 Mode = Literal["runtime", "devices"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-STATE_FOLDER = "/run/npu-device-plugin"
-HEALTH_FOLDER = f"{STATE_FOLDER}/unhealthy"
-"""On the node: an empty file named after a device makes that device unhealthy."""
+_STATE = "/run/npu-device-plugin"
+_UNHEALTHY = f"{_STATE}/unhealthy"
+
+PLUGIN_LISTENING = f"{_STATE}/listening"
+"""A file on the node, there while the kubelet knows the device plugin's devices."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +104,16 @@ class Npus:
             f"--count={self.count}",
             f"--mode={self.mode}",
             f"--labels={labels}",
-            f"--state={STATE_FOLDER}",
+            f"--state={_STATE}",
         ]
 
 
 def health_command(device: str, *, healthy: bool) -> list[str]:
-    """What to run on the node to turn a device's health.
+    """What to run on the node to turn a device's health: a file of its name says unhealthy.
 
     Args:
         device: Its name, such as `Ascend910-3`.
         healthy: What it shall be.
     """
-    file = f"{HEALTH_FOLDER}/{device}"
+    file = f"{_UNHEALTHY}/{device}"
     return ["rm", "-f", file] if healthy else ["touch", file]

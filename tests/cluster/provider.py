@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from cluster.binaries import KUBERNETES
-from cluster.commands import run
+from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
-from cluster.npu import CHIPS, Npus, health_command
+from cluster.npu import CHIPS, PLUGIN_LISTENING, Npus, health_command
 
 __all__ = ["Provider"]
 
 _READY_TIMEOUT = 120
 _COPY_TIMEOUT = 600.0
+_PAUSE = 0.1
 
 
 class Provider(ABC):
@@ -113,8 +115,17 @@ class Provider(ABC):
         limit = f"--timeout={_READY_TIMEOUT}s"
         escaped = npus.resource.replace(".", "\\.")
         self.kubectl("wait", "node", "--all", "--for=condition=Ready", limit)
+        self._wait_for_plugin()
         has_npus = f"--for=jsonpath={{.status.capacity.{escaped}}}={npus.count}"
         self.kubectl("wait", "node", "--all", has_npus, limit)
+
+    def _wait_for_plugin(self) -> None:
+        """Wait until the kubelet knows the devices: the node's status may tell of earlier ones."""
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while not succeeds(self.node_command(["test", "-e", PLUGIN_LISTENING])):
+            if time.monotonic() > deadline:
+                raise ClusterError("the device plugin did not register; its logs may say why")
+            time.sleep(_PAUSE)
 
     def capacity(self, resource: str) -> int:
         """How many of an extended resource the nodes have together, unhealthy ones included."""

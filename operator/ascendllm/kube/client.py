@@ -21,7 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from ascendllm import __version__
 from ascendllm.desired.names import FIELD_MANAGER
 from ascendllm.exceptions import ClusterError, SettingsError
-from ascendllm.kube.kinds import path
+from ascendllm.kube.kinds import KINDS, path
 
 __all__ = ["ApiServer", "Credentials", "connect"]
 
@@ -121,7 +121,9 @@ class ApiServer:
         query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
         for _ in range(_PAGES):
             page = await self._request("GET", path(kind, namespace), query)
-            items += page.get("items") or []
+            # The items of a list come without the two, which what is applied has.
+            about = {"apiVersion": KINDS[kind].api_version, "kind": kind}
+            items += [about | item for item in page.get("items") or []]
             following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return tuple(items)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class _Operator:
         )
         metrics.queue.set_function(lambda: len(self._queue))
         self._leading = False
-        self._watching = asyncio.Event()
+        self._watching = threading.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         runner = await serve_health(
@@ -110,26 +111,41 @@ class _Operator:
             group.create_task(self._resync())
 
     async def _watch(self) -> None:
-        """Watch by kopf, which cancels what it finds in its loop when it ends: see `_until`."""
-        await kopf.operator(
-            registry=watch.registry(self._add, self._cluster.credentials),
-            settings=watch.settings(),
-            standalone=True,
-            clusterwide=True,
-            ready_flag=self._watching,
-        )
+        """Watch by kopf, in a thread: it takes a whole event loop for its own when it ends."""
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+
+        def add(key: Key) -> None:
+            loop.call_soon_threadsafe(self._queue.add, key)
+
+        def work() -> None:
+            asyncio.run(
+                kopf.operator(
+                    registry=watch.registry(add, self._cluster.credentials),
+                    settings=watch.settings(),
+                    standalone=True,
+                    clusterwide=True,
+                    ready_flag=self._watching,
+                    stop_flag=stop,
+                )
+            )
+
+        working = loop.run_in_executor(None, work)
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            stop.set()
+            await working
+            raise
+        raise RuntimeError("the watches have ended")
 
     async def _resync(self) -> None:
         while True:
             try:
                 for item in await self._cluster.list(KIND):
-                    self._add((item["metadata"]["namespace"], item["metadata"]["name"]))
+                    self._queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
             except ClusterError as error:
                 logger.warning("resync failed: %s", error)
             await asyncio.sleep(self._options.resync_seconds)
-
-    def _add(self, key: Key) -> None:
-        self._queue.add(key)
 
     def _alive(self) -> str | None:
         silent = self._queue.silent_seconds

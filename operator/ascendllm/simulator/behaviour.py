@@ -54,7 +54,11 @@ MODES: Mapping[str, Mode] = {
         "stays and /health is 503 (VLLM_KEEP_ALIVE_ON_ENGINE_DEATH)",
         {"exitCode": 0, "keepAlive": False},
     ),
-    "dieAfter": Mode("the engine dies at the request after this many", {"requests": 10}, False),
+    "dieAfter": Mode(
+        "the engine dies at the request after this many",
+        {"requests": 10, "exitCode": 0, "keepAlive": False},
+        gated=False,
+    ),
     "hang": Mode("healthy, but completions never answer", {}),
     "http500": Mode("completions answer 500", {}),
     "rateLimit": Mode("completions answer 429", {"retryAfterSeconds": 1}),

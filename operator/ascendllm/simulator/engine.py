@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ascendllm.simulator.config import ServerConfig
 from ascendllm.simulator.generation import Plan, Prompt
@@ -126,7 +126,7 @@ class Engine:
 
     async def run(
         self, sequence: Sequence, *, salt: str | None, cache: bool, stream: bool
-    ) -> AsyncIterator[int]:
+    ) -> AsyncGenerator[int, None]:
         """Run a sequence; yields how many tokens are there, the last time all of them.
 
         Without `stream` it yields once, at the end. After the last one `finish_reason` is set. A

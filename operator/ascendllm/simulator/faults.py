@@ -29,9 +29,9 @@ class Faults:
 
     def _hits(self, mode: str, parameters: Mapping[str, Any]) -> bool:
         if mode == "dieAfter":
-            return self._requests > parameters["requests"]
+            return self._requests > int(parameters["requests"])
         if mode == "failEvery":
-            return self._requests % max(1, parameters["every"]) == 0
+            return self._requests % max(1, int(parameters["every"])) == 0
         if "after" not in parameters:
             return mode == "wrongModel"
         if self._requests <= parameters["after"]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -241,7 +241,7 @@ def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
             call.sequences.append(engines.Sequence(prompt, plan, ttft, itl, hangs=hangs))
 
 
-async def _run(call: Call, index: int, *, stream: bool) -> AsyncIterator[Progress]:
+async def _run(call: Call, index: int, *, stream: bool) -> AsyncGenerator[Progress, None]:
     """One sequence's progress."""
     sequence = call.sequences[index]
     request = call.request
@@ -277,7 +277,7 @@ async def run_all(call: Call) -> None:
         raise server_error(str(errors.exceptions[0])) from errors
 
 
-async def progress(call: Call) -> AsyncIterator[Progress]:
+async def progress(call: Call) -> AsyncGenerator[Progress, None]:
     """What is new, as it comes, over all sequences.
 
     Raises:
@@ -285,8 +285,8 @@ async def progress(call: Call) -> AsyncIterator[Progress]:
     """
     if len(call.sequences) == 1:
         async with aclosing(_run(call, 0, stream=True)) as ticks:
-            async for item in ticks:
-                yield item
+            async for tick in ticks:
+                yield tick
         return
     queue: asyncio.Queue[Progress | Exception] = asyncio.Queue()
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -50,7 +51,8 @@ func parse() config {
 	flags.StringVar(&c.mode, "mode", modeRuntime,
 		"what Allocate answers: runtime, for a node with Ascend Docker Runtime, or devices, for one without")
 	flags.StringToStringVar(&c.labels, "labels", nil, "labels that the plugin writes on its node")
-	flags.StringVar(&c.state, "state", "/run/npu-device-plugin", "folder; an empty file DEVICE in STATE/unhealthy makes that device unhealthy")
+	flags.StringVar(&c.state, "state", "/run/npu-device-plugin", "folder: an empty file DEVICE in STATE/unhealthy makes that device unhealthy;\n"+
+		"STATE/listening is there while the kubelet listens")
 	pflag.Parse()
 	return c
 }
@@ -71,7 +73,10 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
-	plugin := &plugin{health: health, mode: c.mode}
+	plugin := &plugin{health: health, mode: c.mode, listening: filepath.Join(c.state, "listening")}
+	if err := os.RemoveAll(plugin.listening); err != nil { // of one that was killed
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return health.watch(ctx) })
 	group.Go(func() error { return serve(ctx, pluginapi.DevicePluginPath, c.resource, plugin) })

@@ -56,6 +56,7 @@ func annotatePods(ctx context.Context, client kubernetes.Interface, resource str
 	return every(ctx, func(ctx context.Context) bool {
 		list, err := lister.List(ctx, &podresources.ListPodResourcesRequest{})
 		if err != nil {
+			klog.InfoS("The kubelet does not list the pods' resources", "reason", err)
 			return false
 		}
 		current := map[types.NamespacedName]string{}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"k8s.io/klog/v2"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
@@ -12,8 +13,9 @@ import (
 type plugin struct {
 	pluginapi.UnimplementedDevicePluginServer
 
-	health *health
-	mode   string
+	health    *health
+	mode      string
+	listening string // a file's path
 }
 
 // GetDevicePluginOptions says that the plugin wants no further calls.
@@ -21,11 +23,16 @@ func (p *plugin) GetDevicePluginOptions(context.Context, *pluginapi.Empty) (*plu
 	return &pluginapi.DevicePluginOptions{}, nil
 }
 
-// ListAndWatch sends all devices, and again whenever the health of one changes.
+// ListAndWatch sends all devices, and again whenever the health of one changes. While the kubelet
+// listens, there is a file that says so.
 func (p *plugin) ListAndWatch(_ *pluginapi.Empty, stream pluginapi.DevicePlugin_ListAndWatchServer) error {
+	defer os.Remove(p.listening)
 	for {
 		devices, changed := p.health.current()
 		if err := stream.Send(&pluginapi.ListAndWatchResponse{Devices: devices}); err != nil {
+			return err
+		}
+		if err := os.WriteFile(p.listening, nil, 0o644); err != nil {
 			return err
 		}
 		select {

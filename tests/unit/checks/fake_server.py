@@ -90,9 +90,7 @@ class FakeServer:
                     self.in_flight -= 1
         return error(404, "NotFoundError", "Not Found")
 
-    async def _complete(
-        self, request: web.Request, payload: dict[str, Any]
-    ) -> web.StreamResponse:
+    async def _complete(self, request: web.Request, payload: dict[str, Any]) -> web.StreamResponse:
         if payload["model"] != self.model:
             message = f"The model `{payload['model']}` does not exist."
             return error(404, "NotFoundError", message)

@@ -16,9 +16,7 @@ from ascendllm.exceptions import CheckError, SpecError
 QUICK = RetryPolicy(attempts=2, first=0.01, longest=0.02)
 
 
-async def run_bench(
-    server: FakeServer, tracker: Tracker | None = None, **changes: Any
-) -> Outcome:
+async def run_bench(server: FakeServer, tracker: Tracker | None = None, **changes: Any) -> Outcome:
     chosen: dict[str, Any] = {
         "input_tokens": 12,
         "output_tokens": 5,

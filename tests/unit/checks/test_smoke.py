@@ -121,8 +121,9 @@ async def never() -> None:
             "n + 16 = n + 16 tokens",
         ),
         (
-            lambda a: a
-            | {"usage": {"prompt_tokens": 9, "completion_tokens": 16, "total_tokens": 25}},
+            lambda a: (
+                a | {"usage": {"prompt_tokens": 9, "completion_tokens": 16, "total_tokens": 25}}
+            ),
             "usage",
             "prompt tokens, as /tokenize counts",
         ),

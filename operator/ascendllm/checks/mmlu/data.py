@@ -99,6 +99,8 @@ def load(path: Path) -> DataSet:
         raise _bad(
             path, "no test/<subject>_test.csv in it: it must be the folder or archive of MMLU's csv"
         )
+    if hollow := [subject for subject, rows in test.items() if not rows]:
+        raise _bad(path, f"no question in test/{hollow[0]}_test.csv")
     if dev and dev.keys() != test.keys():
         odd = ", ".join(sorted(dev.keys() ^ test.keys())[:5])
         raise _bad(path, f"dev and test hold different subjects: {odd}")

@@ -1,0 +1,226 @@
+"""`POST /v1/chat/completions`, and how messages become a prompt.
+
+Source of the shapes: vllm 0.18.0, `entrypoints/openai/chat_completion/{protocol,serving}.py`; the
+template is Llama 3's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from ascendllm.simulator import logprobs, tokenizer
+from ascendllm.simulator.config import ServerConfig
+from ascendllm.simulator.errors import ApiError
+from ascendllm.simulator.generation import Prompt
+from ascendllm.simulator.protocol import ChatRequest, Message, check_sampling, parse
+from ascendllm.simulator.serving import (
+    Call,
+    Service,
+    begin,
+    check_length,
+    limit,
+    meet_failure,
+    plan_all,
+    read_body,
+    run_all,
+    usage,
+)
+from ascendllm.simulator.streaming import chunk_usage, stream
+
+__all__ = ["create_chat_completion", "render"]
+
+_NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a "
+    "chat template if the tokenizer does not define one."
+)
+
+
+async def create_chat_completion(service: Service, http: web.Request) -> web.StreamResponse:
+    """Answer one request.
+
+    Raises:
+        ApiError: It is refused, or fails as chosen.
+    """
+    request = parse(ChatRequest, await read_body(http))
+    call = begin(service, http, request, "chatcmpl")
+    meet_failure(call)
+    prompt = render(
+        service.config,
+        request.messages,
+        generation=request.add_generation_prompt,
+        template=request.chat_template is not None,
+    )
+    asked = request.max_completion_tokens or request.max_tokens
+    check_length(service.config, prompt.ids, asked or 0)
+    most = limit(service.config, prompt, asked)
+    check_sampling(request, most)
+    top = request.top_logprobs or 0
+    if request.logprobs and -1 != service.config.max_logprobs < top:
+        raise ApiError(
+            f"Requested sample logprobs of {top}, which is greater than max allowed: "
+            f"{service.config.max_logprobs}",
+            param="logprobs",
+            value=top,
+        )
+    call.prompts = [prompt]
+    plan_all(call, [most])
+    answer = _Answer(call, request)
+    if request.stream:
+        return await stream(call, http, answer.chunk, answer.opening(), answer.closing)
+    await run_all(call)
+    return web.json_response(answer.whole())
+
+
+def render(
+    config: ServerConfig, messages: Sequence[Message], *, generation: bool, template: bool = False
+) -> Prompt:
+    """The prompt that messages become.
+
+    Args:
+        config: Says whether the model has a template.
+        messages: At least one.
+        generation: Whether the assistant's turn is opened at the end.
+        template: Whether the request brought a template.
+
+    Raises:
+        ApiError: The model has no template; status 400.
+    """
+    if not config.chat_template and not template:
+        raise ApiError(_NO_TEMPLATE)
+    ids = [tokenizer.BOS]
+    turns = [(message.role, message.text()) for message in messages]
+    for role, text in turns:
+        ids += _header(role) + tokenizer.encode(text) + [tokenizer.SPECIAL["<|eot_id|>"]]
+    if generation:
+        ids += _header("assistant")
+    return Prompt(ids, turns[-1][1] if turns else "", chat=True)
+
+
+def _header(role: str) -> list[int]:
+    special = tokenizer.SPECIAL
+    name = tokenizer.encode(role)
+    return [special["<|start_header_id|>"], *name, special["<|end_header_id|>"], 10, 10]
+
+
+class _Answer:
+    """Makes the answer's JSON."""
+
+    def __init__(self, call: Call, request: ChatRequest) -> None:
+        self._call = call
+        self._request = request
+        self._done = [0] * len(call.sequences)
+        wants = bool(request.logprobs) and call.fails("noLogprobs") is None
+        top = request.top_logprobs or 0
+        self._number = (20 if top == -1 else top) if wants else None
+
+    def opening(self) -> list[dict[str, object]]:
+        """The events that name the role, one a choice."""
+        return [
+            self._event(
+                {
+                    "index": index,
+                    "delta": {"role": "assistant", "content": ""},
+                    "logprobs": None,
+                    "finish_reason": None,
+                },
+                0,
+                prompt_ids=True,
+            )
+            for index in range(len(self._call.sequences))
+        ]
+
+    def chunk(self, index: int, start: int, stop: int, finished: bool) -> dict[str, object]:
+        """One event of a stream."""
+        sequence = self._call.sequences[index]
+        plan = sequence.plan
+        text = plan.text[plan.ends[start - 1] if start else 0 : plan.ends[stop - 1] if stop else 0]
+        choice: dict[str, object] = {
+            "index": index,
+            "delta": {"content": text},
+            "logprobs": self._logprobs(index, start, stop),
+            "finish_reason": sequence.finish_reason if finished else None,
+        }
+        if finished:
+            choice["stop_reason"] = plan.stop_reason if sequence.finish_reason == "stop" else None
+        choice["token_ids"] = plan.ids[start:stop] if self._request.return_token_ids else None
+        self._done[index] = stop
+        return self._event(choice, stop)
+
+    def closing(self) -> dict[str, object]:
+        """The event of a stream that holds the usage."""
+        event = self._head([], "chat.completion.chunk")
+        event["usage"] = chunk_usage(self._call, sum(self._done))
+        return event
+
+    def whole(self) -> dict[str, object]:
+        """The answer without a stream."""
+        call, request = self._call, self._request
+        done = [sequence.counted for sequence in call.sequences]
+        choices = [self._choice(index, stop) for index, stop in enumerate(done)]
+        body = self._head(choices, "chat.completion")
+        body |= {"service_tier": None, "system_fingerprint": None}
+        if call.fails("noUsage") is None:
+            body["usage"] = usage(call, sum(done))
+        prompt = call.prompts[0]
+        wanted = request.prompt_logprobs
+        body["prompt_logprobs"] = (
+            logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.student, abs(wanted)))
+            if wanted is not None
+            else None
+        )
+        body["prompt_token_ids"] = prompt.ids if request.return_token_ids else None
+        body["kv_transfer_params"] = None
+        return body
+
+    def _choice(self, index: int, stop: int) -> dict[str, object]:
+        sequence = self._call.sequences[index]
+        plan = sequence.plan
+        return {
+            "index": index,
+            "message": {
+                "role": "assistant",
+                "content": plan.text[: plan.ends[stop - 1] if stop else 0],
+                "refusal": None,
+                "annotations": None,
+                "audio": None,
+                "function_call": None,
+                "tool_calls": [],
+                "reasoning": None,
+            },
+            "logprobs": self._logprobs(index, 0, stop),
+            "finish_reason": sequence.finish_reason,
+            "stop_reason": plan.stop_reason if sequence.finish_reason == "stop" else None,
+            "token_ids": plan.ids[:stop] if self._request.return_token_ids else None,
+        }
+
+    def _logprobs(self, index: int, start: int, stop: int) -> dict[str, object] | None:
+        if self._number is None:
+            return None
+        plan = self._call.sequences[index].plan
+        steps = logprobs.steps(plan, start, stop, self._number)
+        return logprobs.chat_form(
+            plan.ids[start:stop], steps, self._number, self._call.names_as_ids
+        )
+
+    def _event(
+        self, choice: dict[str, object], completion_tokens: int, *, prompt_ids: bool = False
+    ) -> dict[str, object]:
+        event = self._head([choice], "chat.completion.chunk")
+        if prompt_ids:
+            show = self._request.return_token_ids
+            event["prompt_token_ids"] = self._call.prompts[0].ids if show else None
+        if self._call.stream_usage[1]:
+            event["usage"] = usage(self._call, completion_tokens)
+        return event
+
+    def _head(self, choices: list[dict[str, object]], kind: str) -> dict[str, object]:
+        call = self._call
+        return {
+            "id": call.id,
+            "object": kind,
+            "created": call.created,
+            "model": call.model,
+            "choices": choices,
+        }

@@ -1,0 +1,136 @@
+"""The process: loads, listens, and ends on SIGTERM as vLLM 0.18 does.
+
+Source: vllm 0.18.0, `entrypoints/launcher.py`, `v1/engine/core.py` (_handle_shutdown): after
+SIGTERM the port stays open and new requests are aborted by the engine; what runs is drained for
+`--shutdown-timeout` seconds, or aborted at once where that is 0. While the engine loads the port is
+bound and not listened on, and SIGTERM ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+
+from aiohttp import web
+
+from ascendllm.simulator.behaviour import CRASHES
+from ascendllm.simulator.config import VERSION, LoadError, ServerConfig
+from ascendllm.simulator.server import build_app, build_service
+from ascendllm.simulator.serving import Service
+
+__all__ = ["serve"]
+
+_TERMINATED = 130
+_FLUSH_SECONDS = 5.0
+_DEATH_SECONDS = 0.1
+"""How long after the engine's death the server goes on answering."""
+
+
+async def serve(config: ServerConfig) -> int:
+    """Run the server until it ends.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        LoadError: The port is taken.
+    """
+    terminated = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, terminated.set)
+    with _bind(config.host, config.port) as sock:
+        failed = await _load(config, terminated)
+        if failed is not None:
+            return failed
+        return await _listen(config, sock, terminated)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise LoadError(
+            f"OSError: [Errno {error.errno}] {error.strerror}: {host}:{port}"
+        ) from error
+    return sock
+
+
+async def _load(config: ServerConfig, terminated: asyncio.Event) -> int | None:
+    """Take the load time; the exit code where the load fails."""
+    behaviour = config.behaviour
+    _log(f"vLLM API server version {VERSION} (simulated by ascendllm, no model is computed)")
+    _log(f"model {config.root}, max_seq_len={config.max_model_len}")
+    seconds = None if behaviour.fails("loadForever") else behaviour.load_seconds
+    began = time.monotonic()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(terminated.wait(), seconds)
+        _log("KeyboardInterrupt: terminated")
+        return _TERMINATED
+    crash = behaviour.fails("crashOnLoad")
+    if crash is not None:
+        cause = str(crash.get("cause"))
+        _log("EngineCore failed to start.", "ERROR")
+        print(CRASHES.get(cause, cause), flush=True)
+        return int(crash.get("exitCode"))
+    _log(f"Loading weights took {time.monotonic() - began:.2f} seconds")
+    return None
+
+
+async def _listen(config: ServerConfig, sock: socket.socket, terminated: asyncio.Event) -> int:
+    service = build_service(config)
+    runner = web.AppRunner(
+        build_app(service),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_FLUSH_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, sock, backlog=2048).start()
+        host, port = sock.getsockname()[:2]
+        _log(f"Starting vLLM API server 0 on http://{host}:{port}")
+        _log("Application startup complete.")
+        return await _until_end(service, terminated)
+    finally:
+        await runner.cleanup()
+        _log("Shutting down FastAPI HTTP server.")
+
+
+async def _until_end(service: Service, terminated: asyncio.Event) -> int:
+    """Wait for SIGTERM or for the engine's death; the exit code."""
+    config = service.config
+    stop = asyncio.create_task(terminated.wait())
+    death = asyncio.create_task(service.on_death.wait())
+    dies = config.behaviour.fails("falseReady") or config.behaviour.fails("dieAfter")
+    waited = {stop} if dies is not None and dies.get("keepAlive") else {stop, death}
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        death.cancel()
+    if dies is not None and not terminated.is_set():
+        _log("Engine core proc died unexpectedly, shutting down client.", "ERROR")
+        await asyncio.sleep(_DEATH_SECONDS)
+        return int(dies.get("exitCode"))
+    grace = config.shutdown_timeout
+    running = service.engine.unfinished
+    _log(f"Shutdown initiated (timeout={grace})")
+    if running:
+        what = f"Draining {running} in-flight requests" if grace else f"Aborting {running} requests"
+        _log(what)
+    await service.engine.shut_down(grace)
+    _log("Shutdown complete")
+    return 0
+
+
+def _log(message: str, level: str = "INFO") -> None:
+    now = time.strftime("%m-%d %H:%M:%S")
+    print(f"{level} {now} [ascendllm.simulator] {message}", flush=True)

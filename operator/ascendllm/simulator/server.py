@@ -1,0 +1,167 @@
+"""The HTTP server: routes, keys, and errors in vLLM's shapes."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import uuid
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ascendllm.simulator import tokenizer
+from ascendllm.simulator.chat import create_chat_completion, render
+from ascendllm.simulator.completions import create_completion
+from ascendllm.simulator.config import VERSION, ServerConfig
+from ascendllm.simulator.engine import Engine
+from ascendllm.simulator.errors import ApiError
+from ascendllm.simulator.faults import Faults
+from ascendllm.simulator.mmlu import Student
+from ascendllm.simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
+from ascendllm.simulator.serving import Service, check_model, read_body
+
+__all__ = ["build_app", "build_service"]
+
+_BODY_LIMIT = 64 * 1024 * 1024
+
+Handler = Callable[[Service, web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_service(config: ServerConfig) -> Service:
+    """The engine and all else behind the routes; needs a running event loop."""
+    behaviour = config.behaviour
+    student = Student(behaviour.accuracy, config.key)
+    return Service(config, Engine(config), student, Faults(behaviour))
+
+
+def build_app(service: Service) -> web.Application:
+    """Every route of the server."""
+    app = web.Application(client_max_size=_BODY_LIMIT)
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/health", _health),
+        ("GET", "/ping", _health),
+        ("POST", "/ping", _health),
+        ("GET", "/version", _version),
+        ("GET", "/load", _load),
+        ("GET", "/metrics", _metrics),
+        ("GET", "/v1/models", _models),
+        ("POST", "/v1/completions", create_completion),
+        ("POST", "/v1/chat/completions", create_chat_completion),
+    ]
+    if service.config.behaviour.fails("noTokenize") is None:
+        routes += [("POST", "/tokenize", _tokenize), ("POST", "/detokenize", _detokenize)]
+    for method, path, handler in routes:
+        app.router.add_route(method, path, functools.partial(_guard, service, handler))
+    app.router.add_route("*", "/{path:.*}", functools.partial(_guard, service, _nowhere))
+    return app
+
+
+async def _guard(service: Service, handler: Handler, http: web.Request) -> web.StreamResponse:
+    """Ask for the key, and turn refusals into answers."""
+    keys = service.config.api_keys
+    if keys and http.path.startswith("/v1") and http.method != "OPTIONS" and not _knows(http, keys):
+        return web.json_response({"error": "Unauthorized"}, status=401)
+    try:
+        return await handler(service, http)
+    except ApiError as error:
+        limited = service.config.behaviour.fails("rateLimit")
+        if error.status == 429 and limited is not None:
+            return error.response({"Retry-After": str(limited.get("retryAfterSeconds"))})
+        return error.response()
+    except web.HTTPRequestEntityTooLarge:
+        return ApiError(f"the body has more than {_BODY_LIMIT} bytes", status=413).response()
+
+
+def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
+    scheme, _, given = http.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    return any([hmac.compare_digest(given.encode(), key.encode()) for key in keys])
+
+
+async def _nowhere(service: Service, http: web.Request) -> web.Response:
+    paths = {resource.canonical for resource in http.app.router.resources()}
+    if http.path in paths:
+        return web.json_response({"detail": "Method Not Allowed"}, status=405)
+    return web.json_response({"detail": "Not Found"}, status=404)
+
+
+async def _health(service: Service, http: web.Request) -> web.Response:
+    return web.Response(status=503 if service.engine.dead else 200)
+
+
+async def _version(service: Service, http: web.Request) -> web.Response:
+    return web.json_response({"version": VERSION})
+
+
+async def _load(service: Service, http: web.Request) -> web.Response:
+    return web.json_response({"server_load": service.engine.unfinished})
+
+
+async def _metrics(service: Service, http: web.Request) -> web.Response:
+    return web.Response(
+        body=service.engine.render_metrics().encode(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def _models(service: Service, http: web.Request) -> web.Response:
+    config = service.config
+    wrong = config.behaviour.fails("wrongModel")
+    names = config.names
+    if wrong is not None and wrong.get("where") in ("models", "both"):
+        names = (str(wrong.get("name")),)
+    return web.json_response({"object": "list", "data": [_card(service, name) for name in names]})
+
+
+def _card(service: Service, name: str) -> dict[str, object]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": service.created,
+        "owned_by": "vllm",
+        "root": service.config.root,
+        "parent": None,
+        "max_model_len": service.config.max_model_len,
+        "permission": [
+            {
+                "id": f"modelperm-{uuid.uuid4().hex}",
+                "object": "model_permission",
+                "created": service.created,
+                "allow_create_engine": False,
+                "allow_sampling": True,
+                "allow_logprobs": True,
+                "allow_search_indices": False,
+                "allow_view": True,
+                "allow_fine_tuning": False,
+                "organization": "*",
+                "group": None,
+                "is_blocking": False,
+            }
+        ],
+    }
+
+
+async def _tokenize(service: Service, http: web.Request) -> web.Response:
+    request = parse(TokenizeRequest, await read_body(http))
+    check_model(service, request.model)
+    if request.messages is not None:
+        generation = request.add_generation_prompt
+        ids = render(service.config, request.messages, generation=generation).ids
+    else:
+        ids = tokenizer.encode(request.prompt or "", bos=request.add_special_tokens is not False)
+    names = [tokenizer.decode((token,)) for token in ids] if request.return_token_strs else None
+    return web.json_response(
+        {
+            "count": len(ids),
+            "max_model_len": service.config.max_model_len,
+            "tokens": ids,
+            "token_strs": names,
+        }
+    )
+
+
+async def _detokenize(service: Service, http: web.Request) -> web.Response:
+    request = parse(DetokenizeRequest, await read_body(http))
+    check_model(service, request.model)
+    return web.json_response({"prompt": tokenizer.decode(request.tokens)})
