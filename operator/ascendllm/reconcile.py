@@ -13,9 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from ascendllm.api.crd import GROUP, KIND, VERSION
+from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
 from ascendllm.decide.plan import Plan
@@ -27,6 +26,7 @@ from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs
 from ascendllm.kube.events import event
 from ascendllm.kube.kinds import CHILDREN, KINDS
+from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
 from ascendllm.state.times import format_time
@@ -86,7 +86,7 @@ class Reconciler:
         status: Mapping[str, Any] | None = None
         wake: float | None = None
         try:
-            spec = _parse(resource)
+            spec = parse_spec(resource)
             observed, decision = await self._decide(owner, spec, observed)
             try:
                 await self._carry_out(owner, decision.plan, observed)
@@ -185,7 +185,7 @@ class Reconciler:
 
     async def _tell(self, resource: Object, status: Mapping[str, Any], observed: Observed) -> None:
         """An event where Ready says something else than before."""
-        now, before = _ready(status), _ready(resource.get("status") or {})
+        now, before = ready_condition(status), ready_condition(resource.get("status") or {})
         if (now["status"], now["reason"]) == (before.get("status"), before.get("reason")):
             return
         logger.info(
@@ -209,17 +209,6 @@ class Reconciler:
         except ClusterError as error:
             # An event is a courtesy: the status has been written.
             logger.warning("event not written: %s", error)
-
-
-def _parse(resource: Object) -> Spec:
-    try:
-        return Spec.model_validate(resource.get("spec") or {})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()[:5]
-        )
-        raise SpecError("InvalidSpec", f"the spec cannot be read: {problems}") from error
 
 
 def _wake(decision: Decision, observed: Observed) -> float | None:
@@ -251,11 +240,6 @@ def _refuse_foreign(owner: Owner, kind: str, there: Object) -> None:
         f"{kind} {metadata['name']} exists and is not ours: it is left alone; delete or rename it, "
         "or give the AscendLLM another metadata.name",
     )
-
-
-def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    conditions = status.get("conditions") or []
-    return next((c for c in conditions if c.get("type") == "Ready"), {})
 
 
 async def _all(steps: Any) -> None:

@@ -24,7 +24,7 @@ from cluster.commands import run
 from cluster.errors import ClusterError
 from cluster.node import Node
 from cluster.npu import PLUGIN_LISTENING, Npus
-from cluster.paths import SOURCES, cache_folder
+from cluster.paths import SOURCES, instance_folder
 from cluster.provider import Provider
 
 __all__ = ["BareCluster"]
@@ -41,7 +41,7 @@ class BareCluster(Provider):
     name = "bare"
 
     def __init__(self) -> None:
-        self._state = cache_folder() / "cluster"
+        self._state = instance_folder()
 
     @property
     def kubeconfig(self) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from cluster.errors import ClusterError
 from cluster.paths import SOURCES, cache_folder
 
-__all__ = ["COREDNS", "KUBERNETES", "NPU_DEVICE_PLUGIN", "PAUSE", "GoProgram"]
+__all__ = ["COREDNS", "KUBERNETES", "NPU_DEVICE_PLUGIN", "PAUSE", "PROBE", "GoProgram"]
 
 _KUBERNETES_VERSION = "1.34.4"
 _MAJOR, _MINOR, _ = _KUBERNETES_VERSION.split(".")
@@ -137,3 +137,4 @@ KUBERNETES = GoProgram(
 COREDNS = GoProgram(name="coredns", effort="about a minute")
 NPU_DEVICE_PLUGIN = GoProgram(name="npu-device-plugin", effort="half a minute")
 PAUSE = GoProgram(name="pause")
+PROBE = GoProgram(name="probe")

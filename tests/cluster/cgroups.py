@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.paths import INSTANCE
 
 __all__ = ["NAME", "create", "remove"]
 
-NAME = "ascendllm"
+NAME = f"ascendllm-{INSTANCE}"
 
 _ROOT = Path("/sys/fs/cgroup")
 _REMOVE_TIMEOUT = 10.0

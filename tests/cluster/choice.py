@@ -13,7 +13,7 @@ from cluster.bare import BareCluster
 from cluster.errors import ClusterError
 from cluster.existing import ExistingCluster
 from cluster.kind import KindCluster
-from cluster.paths import cache_folder
+from cluster.paths import INSTANCE, cache_folder
 from cluster.provider import Provider
 
 __all__ = [
@@ -85,10 +85,10 @@ def forget() -> None:
 def one_at_a_time() -> Iterator[None]:
     """Let one process at a time bring clusters up or down."""
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "cluster.lock").open("w") as lock:
+    with (cache_folder() / f"cluster-{INSTANCE}.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         yield
 
 
 def _record() -> Path:
-    return cache_folder() / "cluster.json"
+    return cache_folder() / f"cluster-{INSTANCE}.json"

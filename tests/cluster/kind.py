@@ -14,12 +14,12 @@ from cluster.binaries import NPU_DEVICE_PLUGIN
 from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
 from cluster.npu import Npus
-from cluster.paths import REPOSITORY, cache_folder
+from cluster.paths import INSTANCE, REPOSITORY, instance_folder
 from cluster.provider import Provider
 
 __all__ = ["KindCluster"]
 
-_CLUSTER = "ascendllm"
+_CLUSTER = f"ascendllm-{INSTANCE}"
 _NODE = f"{_CLUSTER}-control-plane"
 _CONFIG = REPOSITORY / "kind-config.yaml"
 _CREATE_TIMEOUT = 900.0  # the first time, it pulls the node's image of about 1 GB
@@ -50,7 +50,7 @@ class KindCluster(Provider):
 
     @property
     def kubeconfig(self) -> Path:
-        return cache_folder() / "kind.kubeconfig"
+        return instance_folder() / "kind.kubeconfig"
 
     def up(self, npus: Npus) -> None:
         if not self.usable():
@@ -68,7 +68,7 @@ class KindCluster(Provider):
     def down(self) -> None:
         if shutil.which("kind") and _CLUSTER in run(["kind", "get", "clusters"]).split():
             run(["kind", "delete", "cluster", f"--name={_CLUSTER}"])
-        self.kubeconfig.unlink(missing_ok=True)
+        shutil.rmtree(instance_folder(), ignore_errors=True)
 
     def description(self) -> str:
         return f"kind's cluster {_CLUSTER}, in the container {_NODE}"

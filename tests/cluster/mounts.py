@@ -40,7 +40,7 @@ def set_up(state: Path) -> None:
             _overlay(folder, state / "overlays" / folder.strip("/").replace("/", "-"))
     for name, value in _KERNEL_SETTINGS.items():
         if Path("/proc/sys", name).exists():
-            _show_setting(name, value, state / "kernel-settings")
+            _show_setting(name, value)
 
 
 def _overlay(folder: str, written: Path) -> None:
@@ -57,7 +57,8 @@ def _overlay(folder: str, written: Path) -> None:
         ) from error
 
 
-def _show_setting(name: str, value: str, folder: Path) -> None:
+def _show_setting(name: str, value: str) -> None:
+    folder = Path("/run/kernel-settings")
     folder.mkdir(exist_ok=True)
     file = folder / name.replace("/", ".")
     file.write_text(f"{value}\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
+from cluster.paths import INSTANCE
 
 __all__ = [
     "BRIDGE",
@@ -25,12 +26,12 @@ __all__ = [
 POD_CIDR = "10.244.0.0/24"
 BRIDGE = "cni0"
 BRIDGE_ADDRESS = "10.244.0.1"
-NODE_ADDRESS = "169.254.77.2"
+NODE_ADDRESS = f"169.254.77.{4 * INSTANCE + 2}"
 """The node as the host sees it."""
 
-_HOST_ADDRESS = "169.254.77.1"
-_HOST_END = "allm-host"
-_NODE_END = "allm-node"
+_HOST_ADDRESS = f"169.254.77.{4 * INSTANCE + 1}"
+_HOST_END = f"allm{INSTANCE}-host"
+_NODE_END = f"allm{INSTANCE}-node"
 _CABLE_TIMEOUT = 15.0
 _PAUSE = 0.02
 

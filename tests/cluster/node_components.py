@@ -128,7 +128,6 @@ def kubelet(
         "cgroupRoot": f"/{cgroups.NAME}",
         "failSwapOn": False,
         "failCgroupV1": False,
-        "localStorageCapacityIsolation": False,
         "clusterDNS": [BRIDGE_ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": "",

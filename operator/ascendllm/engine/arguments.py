@@ -74,7 +74,7 @@ def serve_arguments(model_path: str, served_name: str, engine: Engine, npu: Npu)
         ("--max-model-len", engine.max_model_len),
         ("--max-num-seqs", engine.max_num_seqs),
         ("--max-num-batched-tokens", engine.max_num_batched_tokens),
-        ("--gpu-memory-utilization", f"{engine.memory_utilization:.2f}"),
+        ("--gpu-memory-utilization", _share(engine.memory_utilization)),
         ("--trust-remote-code", engine.trust_remote_code or None),
         ("--dtype", engine.dtype),
         ("--quantization", engine.quantization),
@@ -86,6 +86,13 @@ def serve_arguments(model_path: str, served_name: str, engine: Engine, npu: Npu)
     ]
     rendered = [text for flag, value in options if (text := _option(flag, value)) is not None]
     return ["vllm", "serve", model_path, *rendered, *(engine.args or [])]
+
+
+def _share(value: float) -> str:
+    """All of the number's digits, and at least two decimals, as people write it: 0.90."""
+    text = repr(value)
+    whole, _, decimals = text.partition(".")
+    return text if "e" in text else f"{whole}.{decimals.ljust(2, '0')}"
 
 
 def _unless(value: int, default: int) -> int | None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from ascendllm.simulator import logprobs, tokenizer
 from ascendllm.simulator.config import ServerConfig
 from ascendllm.simulator.errors import ApiError
+from ascendllm.simulator.errors import answer as answered
 from ascendllm.simulator.generation import Prompt
 from ascendllm.simulator.protocol import ChatRequest, Message, check_sampling, parse
 from ascendllm.simulator.serving import (
@@ -70,7 +71,7 @@ async def create_chat_completion(service: Service, http: web.Request) -> web.Str
     if request.stream:
         return await stream(call, http, answer.chunk, answer.opening(), answer.closing)
     await run_all(call)
-    return web.json_response(answer.whole())
+    return answered(answer.whole())
 
 
 def render(

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ascendllm.simulator import logprobs, tokenizer
 from ascendllm.simulator.errors import ApiError, malformed
+from ascendllm.simulator.errors import answer as answered
 from ascendllm.simulator.generation import Prompt
 from ascendllm.simulator.logprobs import Step
 from ascendllm.simulator.protocol import CompletionRequest, check_sampling, parse
@@ -54,7 +55,7 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
     if request.stream:
         return await stream(call, http, answer.chunk, [], answer.closing)
     await run_all(call)
-    return web.json_response(answer.whole())
+    return answered(answer.whole())
 
 
 def _prompts(service: Service, request: CompletionRequest) -> list[Prompt]:

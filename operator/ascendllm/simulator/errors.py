@@ -6,9 +6,27 @@ Source: vllm 0.18.0, `entrypoints/utils.py` (create_error_response), `exceptions
 
 from __future__ import annotations
 
+import json
+
 from aiohttp import web
 
-__all__ = ["ApiError", "error_body", "malformed", "not_found", "server_error"]
+__all__ = [
+    "ApiError",
+    "answer",
+    "encode_json",
+    "error_body",
+    "malformed",
+    "not_found",
+    "server_error",
+]
+
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
+"""Compact JSON, as FastAPI writes it."""
+
+
+def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.json_response(body, status=status, headers=headers, dumps=encode_json)
 
 
 class ApiError(Exception):
@@ -45,7 +63,7 @@ class ApiError(Exception):
 
     def response(self, headers: dict[str, str] | None = None) -> web.Response:
         """The whole answer."""
-        return web.json_response(self.body(), status=self.status, headers=headers)
+        return answer(self.body(), self.status, headers)
 
 
 def error_body(message: str, kind: str, status: int, param: str | None = None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hmac
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -14,13 +15,15 @@ from ascendllm.simulator.chat import create_chat_completion, render
 from ascendllm.simulator.completions import create_completion
 from ascendllm.simulator.config import VERSION, ServerConfig
 from ascendllm.simulator.engine import Engine
-from ascendllm.simulator.errors import ApiError
+from ascendllm.simulator.errors import ApiError, answer, server_error
 from ascendllm.simulator.faults import Faults
 from ascendllm.simulator.mmlu import Student
 from ascendllm.simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
 from ascendllm.simulator.serving import Service, check_model, read_body
 
 __all__ = ["build_app", "build_service"]
+
+_logger = logging.getLogger(__name__)
 
 _BODY_LIMIT = 64 * 1024 * 1024
 
@@ -60,7 +63,7 @@ async def _guard(service: Service, handler: Handler, http: web.Request) -> web.S
     """Ask for the key, and turn refusals into answers."""
     keys = service.config.api_keys
     if keys and http.path.startswith("/v1") and http.method != "OPTIONS" and not _knows(http, keys):
-        return web.json_response({"error": "Unauthorized"}, status=401)
+        return answer({"error": "Unauthorized"}, status=401)
     try:
         return await handler(service, http)
     except ApiError as error:
@@ -70,6 +73,11 @@ async def _guard(service: Service, handler: Handler, http: web.Request) -> web.S
         return error.response()
     except web.HTTPRequestEntityTooLarge:
         return ApiError(f"the body has more than {_BODY_LIMIT} bytes", status=413).response()
+    except (ConnectionError, web.HTTPException):
+        raise
+    except Exception as error:
+        _logger.exception("%s %s failed", http.method, http.path)
+        return server_error(str(error)).response()
 
 
 def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
@@ -82,8 +90,8 @@ def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
 async def _nowhere(service: Service, http: web.Request) -> web.Response:
     paths = {resource.canonical for resource in http.app.router.resources()}
     if http.path in paths:
-        return web.json_response({"detail": "Method Not Allowed"}, status=405)
-    return web.json_response({"detail": "Not Found"}, status=404)
+        return answer({"detail": "Method Not Allowed"}, status=405)
+    return answer({"detail": "Not Found"}, status=404)
 
 
 async def _health(service: Service, http: web.Request) -> web.Response:
@@ -91,11 +99,11 @@ async def _health(service: Service, http: web.Request) -> web.Response:
 
 
 async def _version(service: Service, http: web.Request) -> web.Response:
-    return web.json_response({"version": VERSION})
+    return answer({"version": VERSION})
 
 
 async def _load(service: Service, http: web.Request) -> web.Response:
-    return web.json_response({"server_load": service.engine.unfinished})
+    return answer({"server_load": service.engine.unfinished})
 
 
 async def _metrics(service: Service, http: web.Request) -> web.Response:
@@ -111,7 +119,7 @@ async def _models(service: Service, http: web.Request) -> web.Response:
     names = config.names
     if wrong is not None and wrong.get("where") in ("models", "both"):
         names = (str(wrong.get("name")),)
-    return web.json_response({"object": "list", "data": [_card(service, name) for name in names]})
+    return answer({"object": "list", "data": [_card(service, name) for name in names]})
 
 
 def _card(service: Service, name: str) -> dict[str, object]:
@@ -151,7 +159,7 @@ async def _tokenize(service: Service, http: web.Request) -> web.Response:
     else:
         ids = tokenizer.encode(request.prompt or "", bos=request.add_special_tokens is not False)
     names = [tokenizer.decode((token,)) for token in ids] if request.return_token_strs else None
-    return web.json_response(
+    return answer(
         {
             "count": len(ids),
             "max_model_len": service.config.max_model_len,
@@ -164,4 +172,4 @@ async def _tokenize(service: Service, http: web.Request) -> web.Response:
 async def _detokenize(service: Service, http: web.Request) -> web.Response:
     request = parse(DetokenizeRequest, await read_body(http))
     check_model(service, request.model)
-    return web.json_response({"prompt": tokenizer.decode(request.tokens)})
+    return answer({"prompt": tokenizer.decode(request.tokens)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -17,7 +16,7 @@ from ascendllm.simulator import tokenizer
 from ascendllm.simulator.behaviour import Failure
 from ascendllm.simulator.config import ServerConfig
 from ascendllm.simulator.engine import Engine, EngineDeadError
-from ascendllm.simulator.errors import ApiError, malformed, not_found, server_error
+from ascendllm.simulator.errors import ApiError, encode_json, malformed, not_found, server_error
 from ascendllm.simulator.faults import Faults
 from ascendllm.simulator.generation import Prompt, write
 from ascendllm.simulator.mmlu import Student
@@ -337,5 +336,5 @@ async def open_stream(http: web.Request) -> web.StreamResponse:
 
 async def send(response: web.StreamResponse, *chunks: dict[str, object] | str) -> None:
     """Write events; a text stands as it is (`[DONE]`)."""
-    parts = (chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in chunks)
+    parts = (chunk if isinstance(chunk, str) else encode_json(chunk) for chunk in chunks)
     await response.write("".join(f"data: {part}\n\n" for part in parts).encode())

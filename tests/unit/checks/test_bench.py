@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from unit.checks.fake_server import FakeServer, error
 
 from ascendllm.checks.bench.run import BenchOptions, check_bench
 from ascendllm.checks.endpoint import parse_endpoint
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.runner import Outcome, Tracker
 from ascendllm.exceptions import CheckError, SpecError
+from unit.checks.fake_server import FakeServer, error
 
 QUICK = RetryPolicy(attempts=2, first=0.01, longest=0.02)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from unit.checks.fake_server import FakeServer
 from unit.checks.mmlu_set import right_letter, write_set
 

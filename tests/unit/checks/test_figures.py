@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ascendllm.checks.bench.metrics import Sample, figures, percentile
+from ascendllm.checks.endpoint import Endpoint
 from ascendllm.checks.mmlu.answer import read_answer
 from ascendllm.checks.mmlu.figures import Score, averages, worst
-from ascendllm.checks.endpoint import Endpoint
 
 ENDPOINT = Endpoint("http://x", "m")
 

@@ -5,11 +5,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from unit.checks.mmlu_set import write_set
 
 from ascendllm.checks.mmlu.data import CANONICAL, Counts, load, require_canonical
 from ascendllm.checks.mmlu.prompts import LmEval, head
 from ascendllm.exceptions import SpecError
+from unit.checks.mmlu_set import write_set
 
 AWKWARD = (
     '"He said ""no"".\nThen, what?  ",NA,None,nan,"a, b",C\r\n'

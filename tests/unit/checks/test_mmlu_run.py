@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from unit.checks.fake_server import FakeServer, error
-from unit.checks.mmlu_set import right_letter, write_set
 
 from ascendllm.checks.endpoint import parse_endpoint
 from ascendllm.checks.mmlu.run import MmluOptions, check_mmlu
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.runner import Outcome, Tracker
 from ascendllm.exceptions import CheckError, SpecError
+from unit.checks.fake_server import FakeServer, error
+from unit.checks.mmlu_set import right_letter, write_set
 
 QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02)
 
@@ -261,14 +261,14 @@ async def test_going_on_after_a_kill(data: Path) -> None:
 
     async def before(request: web.Request, _payload: dict[str, Any]) -> None:
         if request.path == "/v1/completions" and server.seen[request.path] > 7:
-            reached.set()
+            if server.seen[request.path] == 9:  # both workers wait: seven answers have arrived
+                reached.set()
             await asyncio.Event().wait()
 
     server, tracker = FakeServer(letter=right_letter, before=before), Tracker()
     task = asyncio.create_task(run_mmlu(server, data, tracker, concurrency=2))
     await reached.wait()
-    while tracker.done < 7:
-        await asyncio.sleep(0.001)
+    assert tracker.done == 7
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert tracker.checkpoint is not None

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.checks.config_map_server import ConfigMapServer
 
 from ascendllm.checks import run_configmap
 from ascendllm.checks.result import CheckResult, compact_json, read_result
@@ -13,6 +12,7 @@ from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.run_configmap import Patience, RunConfigMap, fitting, in_cluster
 from ascendllm.checks.sinks import Documents, Snapshot
 from ascendllm.exceptions import SpecError
+from unit.checks.config_map_server import ConfigMapServer
 
 PATIENT = Patience(start=5.0, running=5.0, end=5.0)
 HURRIED = Patience(start=0.2, running=0.2, end=0.2)

@@ -23,6 +23,7 @@ class Memory:
     def __init__(self, resume: Resume | Exception | None = None) -> None:
         self.interval = 0.01
         self.told: list[int] = []
+        self.first_look = asyncio.Event()
         self.left: list[str | None] = []
         self.results: list[CheckResult] = []
         self._resume = resume or Resume()
@@ -34,6 +35,7 @@ class Memory:
 
     async def tell(self, snapshot: Snapshot) -> None:
         self.told.append(snapshot.done)
+        self.first_look.set()
 
     async def leave(self, snapshot: Snapshot) -> None:
         self.left.append(snapshot.checkpoint() if snapshot.checkpoint else None)
@@ -50,8 +52,7 @@ async def test_a_result_reaches_every_sink() -> None:
     async def body(tracker: Tracker, checkpoint: str | None) -> Outcome:
         assert checkpoint is None
         tracker.done = 7
-        while not one.told:
-            await asyncio.sleep(0.001)
+        await one.first_look.wait()
         return Outcome("Failed", "BelowBaseline", "worse", {"delta": -2.0})
 
     one, two = Memory(), Memory()
@@ -179,8 +180,7 @@ async def test_a_sink_that_breaks_takes_nothing_with_it(
             raise OSError("disk full")
 
     async def body(_tracker: Tracker, _checkpoint: str | None) -> Outcome:
-        while not good.told:
-            await asyncio.sleep(0.001)
+        await good.first_look.wait()
         return Outcome("Passed", "Fine", "")
 
     good = Memory()

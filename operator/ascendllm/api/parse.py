@@ -1,0 +1,57 @@
+"""From an object as the API server, or a file, has it to a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ascendllm.api.spec import Spec
+from ascendllm.exceptions import SpecError
+
+__all__ = ["NAME_LENGTH", "parse_spec", "require_name"]
+
+NAME_LENGTH = 36
+"""The longest name of a resource: the names of its objects are made from it."""
+
+_PROBLEMS_SHOWN = 5
+
+
+def parse_spec(resource: Mapping[str, Any]) -> Spec:
+    """The spec with its defaults.
+
+    Raises:
+        SpecError: `InvalidSpec`, naming each field, its value and its rule.
+    """
+    try:
+        return Spec.model_validate(resource.get("spec") or {})
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(['spec', *(str(part) for part in problem['loc'])])}: {problem['msg']}"
+            + (f", not {problem['input']!r:.80}" if problem["type"] != "missing" else "")
+            for problem in error.errors()
+        ]
+        more = len(problems) - _PROBLEMS_SHOWN
+        text = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise SpecError("InvalidSpec", f"the spec cannot be read: {text}") from error
+
+
+def require_name(name: object) -> str:
+    """The name of a resource, held to the rule that the CRD has too.
+
+    Raises:
+        SpecError: `InvalidName`.
+    """
+    if (
+        isinstance(name, str)
+        and len(name) <= NAME_LENGTH
+        and re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
+    ):
+        return name
+    raise SpecError(
+        "InvalidName",
+        f"metadata.name {name!r}: must start with a letter, hold only lower-case letters, digits "
+        f"and '-', end with a letter or digit, and have at most {NAME_LENGTH} characters",
+    )

@@ -1,0 +1,119 @@
+"""`ascendllm render`: what a resource becomes, without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import yaml
+
+from ascendllm.api.crd import KIND
+from ascendllm.api.parse import parse_spec, require_name
+from ascendllm.api.spec import DataSource, Spec
+from ascendllm.decide.decision import decide
+from ascendllm.decide.revision import NodesNeeded
+from ascendllm.desired.owner import Owner
+from ascendllm.engine.chips import Generation
+from ascendllm.exceptions import AscendError, SpecError
+from ascendllm.report.yaml import to_yaml
+from ascendllm.settings import Settings
+from ascendllm.state.observed import Observed
+
+__all__ = ["command"]
+
+_UNJUDGED = Settings(host_path_prefixes=("/",), mmlu_data=DataSource(image="not-known"))
+"""Settings that refuse nothing, for where the operator's own are not known."""
+
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@click.command("render")
+@click.option(
+    "-f",
+    "--file",
+    "source",
+    required=True,
+    type=click.File(encoding="utf-8"),
+    help="YAML with one or more AscendLLMs; - for standard input.",
+)
+@click.option(
+    "--generation",
+    type=click.Choice(get_args(Generation)),
+    help="The chips' generation, where the file leaves it to the nodes.",
+)
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The operator's settings: its ConfigMap, or the mapping in it. Without, host paths are "
+    "not judged.",
+)
+def command(source: Any, generation: str | None, settings_file: Path | None) -> None:
+    """Print the objects that the operator would apply first, as YAML.
+
+    Owner references are left out: they need a resource that exists. Validation jobs follow once
+    pods are ready, since their names are made from what runs.
+    """
+    try:
+        settings = _settings(settings_file)
+        for resource in _resources(source):
+            for item in _render(resource, generation, settings):
+                click.echo("---\n" + to_yaml(item), nl=False)
+    except AscendError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _render(
+    resource: Mapping[str, Any], generation: str | None, settings: Settings
+) -> Iterator[dict[str, Any]]:
+    metadata = resource.get("metadata") or {}
+    name = require_name(metadata.get("name"))
+    owner = Owner(str(metadata.get("namespace") or "default"), name, _NOBODY)
+    spec = parse_spec(resource)
+    if generation is not None and spec.npu.generation == "auto":
+        spec = _with_generation(spec, generation)
+    observed = Observed({"metadata": {"name": name}}, datetime.now(UTC))
+    try:
+        decision = decide(owner, spec, observed, settings)
+    except NodesNeeded:
+        raise SpecError(
+            "AmbiguousGeneration",
+            f"{name}: spec.npu.generation is auto, and there are no nodes to read it from: give "
+            "--generation, or set the field",
+        ) from None
+    if decision.problem is not None:
+        raise SpecError(decision.problem.reason, f"{name}: {decision.problem.message}")
+    for item in decision.plan.apply:
+        shown = {**item["metadata"]}
+        shown.pop("ownerReferences", None)
+        yield {**item, "metadata": shown}
+
+
+def _with_generation(spec: Spec, generation: str) -> Spec:
+    return spec.model_copy(update={"npu": spec.npu.model_copy(update={"generation": generation})})
+
+
+def _resources(source: Any) -> Iterator[Mapping[str, Any]]:
+    try:
+        documents = [document for document in yaml.safe_load_all(source) if document is not None]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError("Unreadable", f"{source.name} is not YAML: {error}") from error
+    found = [item for item in documents if isinstance(item, Mapping) and item.get("kind") == KIND]
+    if not found:
+        raise SpecError("Unreadable", f"{source.name} holds no object of kind {KIND}")
+    yield from found
+
+
+def _settings(file: Path | None) -> Settings:
+    if file is None:
+        return _UNJUDGED
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SpecError("Unreadable", f"--settings {file} cannot be read: {error}") from error
+    if not isinstance(value, Mapping):
+        raise SpecError("Unreadable", f"--settings {file} holds no mapping of settings")
+    return Settings.from_mapping(value.get("data") or {} if "kind" in value else value)

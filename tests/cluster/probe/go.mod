@@ -1,0 +1,3 @@
+module ascendllm.io/tests/cluster/probe
+
+go 1.24
