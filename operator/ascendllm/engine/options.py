@@ -109,7 +109,7 @@ class OptionTable:
         for arg in args:
             message = self._problem(arg, owners, seen)
             if message is not None:
-                found.append(Problem(arg, message))
+                found.append(Problem(arg, _clipped(message)))
         return found
 
     def _problem(self, arg: str, owners: Mapping[str, str], seen: dict[str, str]) -> str | None:
@@ -163,6 +163,11 @@ def _spelling(name: str) -> tuple[str, str, str]:
     """
     flag, dot, keys = name.partition(".") if name.startswith("-") else (name, "", "")
     return (flag.replace("_", "-") if flag.startswith("--") else flag), dot, keys
+
+
+def _clipped(message: str) -> str:
+    """A message holds the element, however long; what to do stands at the end."""
+    return message if len(message) <= 900 else f"{message[:200]} … {message[-600:]}"
 
 
 def _owned(arg: str, option: Option, owner: str) -> str:

@@ -263,7 +263,12 @@ def test_parse_rewrites_as_vllm_does(args: str, dest: str, value: object) -> Non
 
 
 def test_messages_stay_short() -> None:
-    for arg in ("--dtype=" + "x" * 10_000, "--" + "y" * 10_000, "z" * 10_000, "--seed=1" + "0" * 9000):
+    for arg in (
+        "--dtype=" + "x" * 10_000,
+        "--" + "y" * 10_000,
+        "z" * 10_000,
+        "--seed=1" + "0" * 9000,
+    ):
         problems = TABLE.problems([arg, arg], {})
         assert problems[0].arg == arg
         assert all(len(problem.message) < 1000 for problem in problems)
