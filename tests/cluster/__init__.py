@@ -1,13 +1,21 @@
 """Real clusters for the tests and the demo: a whole node, or a control plane alone.
 
-    python tests/cluster up          # a node with 16 NPUs, see `cli`
+    python tests/cluster up                          # a node with 16 NPUs; `--help` tells the rest
     from cluster.control_plane import ControlPlane   # etcd and kube-apiserver on loopback
 
-`errors`, `commands`, `paths`      what everything here uses
-`binaries`, `host`                 what is built from Go, and what the distribution provides
-`pki`, `kubeconfig`, `api`         credentials, and the few API calls made without kubectl
-`components`                       every component's command line and configuration
-`control_plane`, `processes`       the control plane alone
-`provider`                         the choice of `existing`, `kind` or `bare`
-`npu`                              the NPUs that the node pretends to have
+From the bottom up:
+
+errors, paths, commands    what everything here uses
+binaries, host             what is built from Go, and what the distribution provides
+pki, kubeconfig, api       credentials, and the calls that are made without kubectl
+components                 the control plane's command lines
+processes, control_plane   a control plane alone
+npu                        the NPUs that a node pretends to have (the plugin is npu-device-plugin/)
+provider                   what every cluster can do: `existing`, `kind` and `bare` are the three
+mounts, network, cgroups   what a bare node is made of
+node_components, assembly  what runs on it
+node, node_process         its first process, from the inside and from the host
+choice, cli                which cluster is meant, and the commands
+images, imaging            the project's images, built without a registry
+installation, demo         the operator and its example on a cluster
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster import components, host, network, node_components
 from cluster.binaries import COREDNS, KUBERNETES, NPU_DEVICE_PLUGIN
+from cluster.commands import environment
 from cluster.kubeconfig import write_kubeconfig
 from cluster.node import Node, Service
 from cluster.npu import Npus
@@ -56,7 +57,7 @@ def assemble(state: Path, npus: Npus) -> Node:
     bind = ["--bind-address=0.0.0.0", f"--advertise-address={network.BRIDGE_ADDRESS}"]
     etcd = components.etcd(programs, state / "etcd", _ETCD_PORT, _ETCD_PEER_PORT)
     server = components.api_server(programs, files, _API_PORT, _ETCD_PORT, *bind)
-    containerd = shutil.which("containerd") or "containerd"
+    containerd = shutil.which("containerd", path=environment()["PATH"]) or "containerd"
     runtime = node_components.containerd(state, containerd, host.cni_folder())
     kubelet_command = node_components.kubelet(
         state, programs, NODE_NAME, files.ca, serving, kubelet

@@ -7,11 +7,12 @@ network with them, so there is little to clean up and nothing to forget.
 
 from __future__ import annotations
 
+import http
+import http.client
 import os
 import platform
 import shutil
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,14 +43,17 @@ class BareCluster(Provider):
 
     def __init__(self) -> None:
         self._state = instance_folder()
+        self._complete = self._state / "complete"
 
     @property
     def kubeconfig(self) -> Path:
         return self._state / assembly.ADMIN_KUBECONFIG
 
-    def up(self, npus: Npus) -> None:
+    def check(self) -> None:
         _check_machine()
         host.require(host.NODE_TOOLS, cni=True)
+
+    def up(self, npus: Npus) -> None:
         for program in (KUBERNETES, COREDNS, NPU_DEVICE_PLUGIN, PAUSE):
             program.folder()
         if self._is_up():
@@ -60,6 +64,8 @@ class BareCluster(Provider):
         self.wait_until_ready(npus)
 
     def down(self) -> None:
+        if platform.system() != "Linux":
+            return
         node_process.end(self._state)
         network.disconnect_host()
         cgroups.remove()
@@ -98,8 +104,8 @@ class BareCluster(Provider):
         run(self.node_command(["kill", "-KILL", str(process)]))
 
     def _is_up(self) -> bool:
-        """Whether the node runs and its API server answers."""
-        if node_process.first_process(self._state) is None:
+        """Whether the node was brought up to the end, runs, and its API server answers."""
+        if not self._complete.exists() or node_process.first_process(self._state) is None:
             return False
         node = Node.read(self._state)
         try:
@@ -119,6 +125,7 @@ class BareCluster(Provider):
         self.kubectl("apply", f"--filename={SOURCES / 'permissions.yaml'}")
         self._load_pause()
         self._wait_for_dns()
+        self._complete.touch()
 
     def _change_npus(self, npus: Npus) -> None:
         """Have the node that runs show these NPUs."""
@@ -162,8 +169,11 @@ def _check_machine() -> None:
 
 
 def _dns_answers() -> bool:
+    connection = http.client.HTTPConnection(node_components.DNS_READY, timeout=1)
     try:
-        with urllib.request.urlopen(node_components.DNS_READY, timeout=1):
-            return True
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
     except OSError:
         return False
+    finally:
+        connection.close()

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,12 +23,23 @@ from pathlib import Path
 from cluster.errors import ClusterError
 from cluster.paths import SOURCES, cache_folder
 
-__all__ = ["COREDNS", "KUBERNETES", "NPU_DEVICE_PLUGIN", "PAUSE", "PROBE", "GoProgram"]
+__all__ = [
+    "COREDNS",
+    "KINDCONFIG",
+    "KUBERNETES",
+    "NPU_DEVICE_PLUGIN",
+    "PAUSE",
+    "PROBE",
+    "PROGRAMS",
+    "GoProgram",
+]
 
 _KUBERNETES_VERSION = "1.34.4"
 _MAJOR, _MINOR, _ = _KUBERNETES_VERSION.split(".")
 _VERSION_VARIABLES = "k8s.io/component-base/version"
 
+_FINGERPRINT = 16  # characters
+_KEPT_UNUSED = 30 * 24 * 3600  # seconds
 _BUILD_TIMEOUT = 3600  # seconds; two cores need 260 for the largest, with an empty build cache
 
 
@@ -60,6 +72,8 @@ class GoProgram:
             with _only_one_builder(self.name):
                 if not folder.exists():
                     self._build(folder)
+                    self._forget_old_builds(folder.parent)
+        os.utime(folder)  # says that it is in use
         return folder
 
     def path(self, alias: str | None = None) -> Path:
@@ -75,7 +89,13 @@ class GoProgram:
             content = file.read_bytes()
             digest.update(f"{file.relative_to(source)} {len(content)}\n".encode())
             digest.update(content)
-        return digest.hexdigest()[:16]
+        return digest.hexdigest()[:_FINGERPRINT]
+
+    def _forget_old_builds(self, parent: Path) -> None:
+        used_since = time.time() - _KEPT_UNUSED
+        for folder in parent.glob(f"{self.name}-{'[0-9a-f]' * _FINGERPRINT}"):
+            if folder.stat().st_mtime < used_since:
+                shutil.rmtree(folder)
 
     def _target(self) -> dict[str, str]:
         return {"GOOS": "linux", "GOARCH": self.architecture} if self.architecture else {}
@@ -115,6 +135,7 @@ def _only_one_builder(name: str) -> Iterator[None]:
         yield
 
 
+KINDCONFIG = GoProgram(name="kindconfig")
 KUBERNETES = GoProgram(
     name="kubernetes",
     aliases=(
@@ -138,3 +159,5 @@ COREDNS = GoProgram(name="coredns", effort="about a minute")
 NPU_DEVICE_PLUGIN = GoProgram(name="npu-device-plugin", effort="half a minute")
 PAUSE = GoProgram(name="pause")
 PROBE = GoProgram(name="probe")
+
+PROGRAMS = (KUBERNETES, COREDNS, NPU_DEVICE_PLUGIN, PAUSE, PROBE, KINDCONFIG)

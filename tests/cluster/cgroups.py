@@ -1,6 +1,7 @@
 """One cgroup of ours in every hierarchy, under which the kubelet puts the pods' cgroups.
 
-Everything of the cluster is below it, so it can be removed without touching another kubelet's.
+The pods are all below it, so it can be removed without touching another kubelet's. With cgroup v2
+the root is told to pass its controllers on, which systemd has done already, and keeps doing so.
 """
 
 from __future__ import annotations

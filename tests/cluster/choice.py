@@ -34,20 +34,16 @@ def chosen(provider: str, kubeconfig: str | None) -> Provider:
     """The cluster that the caller asks for.
 
     Args:
-        provider: One of PROVIDERS; `auto` is the first that fits, in their order.
+        provider: One of PROVIDERS; `auto` is the caller's own where one is named, else the one
+            that is up, else kind's where it can be had, else a bare one.
         kubeconfig: The caller's own cluster; unset: the environment's ASCENDLLM_KUBECONFIG.
     """
     kubeconfig = kubeconfig or os.environ.get(KUBECONFIG_VARIABLE)
-    if provider == "kubeconfig" or (provider == "auto" and kubeconfig):
-        if not kubeconfig:
-            raise ClusterError(
-                "--provider kubeconfig: needs --kubeconfig FILE, or the environment's "
-                f"{KUBECONFIG_VARIABLE}"
-            )
-        return ExistingCluster(Path(kubeconfig).absolute())
-    if provider == "kind" or (provider == "auto" and KindCluster.usable()):
-        return KindCluster()
-    return BareCluster()
+    if provider != "auto":
+        return _cluster(provider, kubeconfig)
+    if kubeconfig:
+        return _cluster("kubeconfig", kubeconfig)
+    return current() or _cluster("kind" if KindCluster.usable() else "bare", None)
 
 
 def current() -> Provider | None:
@@ -56,15 +52,16 @@ def current() -> Provider | None:
         record = json.loads(_record().read_text())
     except FileNotFoundError:
         return None
-    return chosen(record["provider"], record["kubeconfig"])
+    return _cluster(record["provider"], record["kubeconfig"])
 
 
 def remember(cluster: Provider) -> None:
     """Make a cluster the current one, before anything of it is made.
 
     Raises:
-        ClusterError: Another one is.
+        ClusterError: It can't be had here, or another one is the current one.
     """
+    cluster.check()
     other = current()
     record = {"provider": cluster.name, "kubeconfig": str(cluster.kubeconfig)}
     if other and (other.name, other.kubeconfig) != (cluster.name, cluster.kubeconfig):
@@ -88,6 +85,19 @@ def one_at_a_time() -> Iterator[None]:
     with (cache_folder() / f"cluster-{INSTANCE}.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         yield
+
+
+def _cluster(provider: str, kubeconfig: str | None) -> Provider:
+    if provider == "kind":
+        return KindCluster()
+    if provider == "bare":
+        return BareCluster()
+    if not kubeconfig:
+        raise ClusterError(
+            "--provider kubeconfig: needs --kubeconfig FILE, or the environment's "
+            f"{KUBECONFIG_VARIABLE}"
+        )
+    return ExistingCluster(Path(kubeconfig).absolute())
 
 
 def _record() -> Path:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster import choice
+from cluster.binaries import PROGRAMS
+from cluster.commands import environment
 from cluster.errors import ClusterError
 from cluster.node import Node
 from cluster.node_process import RUN_NODE
@@ -34,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python tests/cluster", description="A real cluster for the tests and the demo."
+        prog="python tests/cluster",
+        description="A real cluster for the tests and the demo.",
+        epilog="With ASCENDLLM_CLUSTER=1 (to 15) in the environment, every command is about "
+        "another cluster beside the usual one.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -66,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the node's label node.kubernetes.io/npu.chip.name; Ascend910 is what an A3 node "
         "bears [%(default)s]",
     )
+    command("build", _build, "build every program beforehand; `up` builds what is missing")
     command("down", _down, "take the cluster down; nothing of it is left behind")
     command("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     kubectl = command("kubectl", _kubectl, "run kubectl as the administrator")
@@ -107,12 +113,18 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
+def _build(_: argparse.Namespace) -> int:
+    for program in PROGRAMS:
+        program.folder()
+    return 0
+
+
 def _down(_: argparse.Namespace) -> int:
     with choice.one_at_a_time():
-        cluster = choice.current()
-        if cluster:
-            cluster.down()
-            choice.forget()
+        # Without a record, one whose record was lost may still run; only bare ones can be found.
+        cluster = choice.current() or choice.chosen("bare", None)
+        cluster.down()
+        choice.forget()
     return 0
 
 
@@ -177,6 +189,6 @@ def _current() -> Provider:
 def _become(command: list[str]) -> int:
     """Go on as another program, which gets our terminal and our signals."""
     try:
-        os.execvp(command[0], command)
+        os.execvpe(command[0], command, environment())
     except OSError as error:
         raise ClusterError(f"{command[0]}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -9,9 +10,11 @@ from typing import IO
 
 from cluster.errors import ClusterError
 
-__all__ = ["run", "succeeds"]
+__all__ = ["environment", "run", "succeeds"]
 
 _TIMEOUT = 120.0
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_LINK_LOCAL = "169.254.0.0/16"
 
 
 def run(
@@ -29,7 +32,7 @@ def run(
         text: What it reads on standard input.
         stdin: A file that it reads on standard input instead.
         timeout: Seconds after which it is killed.
-        env: Its whole environment; unset: ours.
+        env: Its whole environment; unset: `environment()`.
 
     Raises:
         ClusterError: It is missing, failed or took too long; the message holds its stderr.
@@ -42,7 +45,7 @@ def run(
             stdin=None if text is not None else (stdin or subprocess.DEVNULL),
             capture_output=True,
             timeout=timeout,
-            env=env,
+            env=env or environment(),
         )
     except FileNotFoundError as error:
         raise ClusterError(f"{command[0]}: not found; it is needed for `{shown}`") from error
@@ -52,6 +55,16 @@ def run(
         said = outcome.stderr.decode(errors="replace").strip()
         raise ClusterError(f"`{shown}` ended with {outcome.returncode}: {said}")
     return outcome.stdout.decode(errors="replace")
+
+
+def environment() -> dict[str, str]:
+    """Ours, with administrators' programs on PATH, and no proxy between us and a node."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM_FOLDERS])
+    direct = {
+        name: ",".join(filter(None, [os.environ.get(name), _LINK_LOCAL]))
+        for name in ("NO_PROXY", "no_proxy")
+    }
+    return {**os.environ, "PATH": path, **direct}
 
 
 def succeeds(command: Sequence[str], timeout: float = _TIMEOUT) -> bool:

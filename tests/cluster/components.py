@@ -11,8 +11,6 @@ import yaml
 from cluster.pki import Authority, KeyPair, signing_key
 
 __all__ = [
-    "ADMINISTRATORS",
-    "SERVICE_CIDR",
     "ControlPlaneFiles",
     "api_server",
     "controller_manager",
@@ -20,15 +18,13 @@ __all__ = [
     "make_files",
 ]
 
-SERVICE_CIDR = "10.96.0.0/16"
+_SERVICE_CIDR = "10.96.0.0/16"
 _KUBERNETES_SERVICE = "10.96.0.1"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
-
-ADMINISTRATORS = "system:masters"
-"""The group that may do everything, by a rule built into the API server."""
+_ADMINISTRATORS = "system:masters"  # may do everything, by a rule built into the API server
 
 # Who asked for what, without the objects themselves: enough for tests of permissions and of
-# "nothing is written when nothing changed". Leases of the components' own would only make it long.
+# "nothing is written when nothing changed".
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -59,9 +55,9 @@ def make_files(folder: Path, authority: Authority, addresses: Sequence[str]) -> 
     return ControlPlaneFiles(
         ca=authority.certificate,
         serving=authority.server("kube-apiserver", [*addresses, _KUBERNETES_SERVICE], names),
-        admin=authority.client("admin", "ascendllm-admin", ADMINISTRATORS),
+        admin=authority.client("admin", "ascendllm-admin", _ADMINISTRATORS),
         controllers=authority.client("controllers", "system:kube-controller-manager"),
-        kubelet_client=authority.client("kubelet-client", "kube-apiserver", ADMINISTRATORS),
+        kubelet_client=authority.client("kubelet-client", "kube-apiserver", _ADMINISTRATORS),
         tokens=signing_key(folder / "tokens.key"),
         audit_policy=policy,
         audit_log=folder / "audit.log",
@@ -92,7 +88,7 @@ def api_server(
         str(programs / "kube-apiserver"),
         f"--secure-port={port}",
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
-        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--service-cluster-ip-range={_SERVICE_CIDR}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged",
         f"--client-ca-file={files.ca}",

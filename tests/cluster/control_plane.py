@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cluster import components
+from cluster import components, host
 from cluster.api import ApiClient
 from cluster.binaries import KUBERNETES
 from cluster.commands import run
@@ -85,6 +85,7 @@ class ControlPlane:
     def _start(self, resources: ExitStack) -> None:
         prefix = "ascendllm-control-plane-"
         self._folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+        host.require(host.CONTROL_PLANE_TOOLS)
         self._programs = KUBERNETES.folder()
         port, etcd_port, peer_port = free_ports(3)
         self.server = f"https://{_LOOPBACK}:{port}"
@@ -149,7 +150,8 @@ class ControlPlane:
         """Every request answered until now, oldest first (audit.k8s.io/v1 Event)."""
         with self.audit_log.open() as lines:
             for line in lines:
-                yield json.loads(line)
+                if line.endswith("\n"):  # else it is being written
+                    yield json.loads(line)
 
     def _background(self, resources: ExitStack, command: list[str]) -> ChildProcess:
         process = ChildProcess(command, self._folder / f"{Path(command[0]).name}.log")
@@ -167,8 +169,10 @@ class ControlPlane:
 
     def _apply(self, manifest: Path) -> None:
         self.kubectl("apply", "--server-side", f"--filename={manifest}")
-        wait = ("--for=condition=Established", "--all", f"--timeout={_READY_TIMEOUT:.0f}s")
-        self.kubectl("wait", "customresourcedefinitions", *wait)
+        definitions = self.kubectl("get", "customresourcedefinitions", "--output=name").split()
+        if definitions:
+            limit = f"--timeout={_READY_TIMEOUT:.0f}s"
+            self.kubectl("wait", *definitions, "--for=condition=Established", limit)
 
     def _kubeconfig(self, name: str, user: KeyPair | str, namespace: str = "default") -> Path:
         path = self._folder / f"{name}.kubeconfig"

@@ -73,7 +73,7 @@ def _prepare(cluster: Provider) -> None:
 
 def _ascendllm(cluster: Provider, *arguments: str) -> None:
     command = [sys.executable, "-m", "ascendllm", *arguments, "--kubeconfig"]
-    subprocess.run([*command, str(cluster.kubeconfig)], check=True, timeout=900)
+    subprocess.run([*command, str(cluster.kubeconfig)], check=True, timeout=300)
 
 
 def _step(what: str, work: Callable[[], None]) -> None:

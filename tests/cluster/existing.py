@@ -24,9 +24,11 @@ class ExistingCluster(Provider):
     def kubeconfig(self) -> Path:
         return self._kubeconfig
 
-    def up(self, npus: Npus) -> None:
+    def check(self) -> None:
         if not self._kubeconfig.is_file():
             raise ClusterError(f"--kubeconfig {self._kubeconfig}: no such file")
+
+    def up(self, npus: Npus) -> None:
         self.kubectl("get", "--raw=/readyz")
         if self.capacity(npus.resource) == 0:
             raise ClusterError(

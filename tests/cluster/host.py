@@ -8,16 +8,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands import run
+from cluster.commands import environment, run
 from cluster.errors import ClusterError
 
-__all__ = ["CNI_PLUGINS", "NODE_TOOLS", "Tool", "cni_folder", "require"]
+__all__ = ["CONTROL_PLANE_TOOLS", "NODE_TOOLS", "Tool", "cni_folder", "require"]
 
 _INSTALL_TIMEOUT = 900.0
-_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 
-CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+_CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,15 @@ class Tool:
     package: str
 
     def found(self) -> bool:
-        """Whether it is on PATH, or where administrators' programs lie."""
-        path = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM_FOLDERS])
-        return shutil.which(self.program, path=path) is not None
+        """Whether `commands.run` would find it."""
+        return shutil.which(self.program, path=environment()["PATH"]) is not None
 
+
+CONTROL_PLANE_TOOLS = (Tool("openssl", "openssl"), Tool("setpriv", "util-linux"))
+"""What a control plane alone needs."""
 
 NODE_TOOLS = (
+    *CONTROL_PLANE_TOOLS,
     Tool("containerd", "containerd"),
     Tool("ctr", "containerd"),
     Tool("runc", "runc"),
@@ -76,7 +78,7 @@ def cni_folder() -> Path:
         ClusterError: There is none in the places that distributions use.
     """
     for folder in _CNI_FOLDERS:
-        if all((folder / plugin).exists() for plugin in CNI_PLUGINS):
+        if all((folder / plugin).exists() for plugin in _CNI_PLUGINS):
             return folder
     places = ", ".join(str(folder) for folder in _CNI_FOLDERS)
     raise ClusterError(f"no CNI plugins in {places}; install package {_CNI_PACKAGE}")
@@ -94,7 +96,7 @@ def _missing(tools: tuple[Tool, ...], *, cni: bool) -> dict[str, str]:
 
 def _install(packages: list[str]) -> None:
     print(f"installing {' '.join(packages)} ...", file=sys.stderr)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    env = {**environment(), "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
     # A stale package list is the usual cause of a failure, and reading it anew the slow part.
     try:

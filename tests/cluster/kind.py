@@ -13,7 +13,7 @@ from pathlib import Path
 from cluster.binaries import NPU_DEVICE_PLUGIN
 from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
-from cluster.npu import Npus
+from cluster.npu import PLUGIN_LISTENING, Npus
 from cluster.paths import INSTANCE, REPOSITORY, instance_folder
 from cluster.provider import Provider
 
@@ -52,12 +52,14 @@ class KindCluster(Provider):
     def kubeconfig(self) -> Path:
         return instance_folder() / "kind.kubeconfig"
 
-    def up(self, npus: Npus) -> None:
+    def check(self) -> None:
         if not self.usable():
             raise ClusterError(
                 "kind: needs kind, kubectl and docker on PATH and a Docker engine that answers "
                 "`docker info`; start the engine, or use --provider bare as root on Linux"
             )
+
+    def up(self, npus: Npus) -> None:
         if not self._is_up():
             self.down()
             self._create()
@@ -92,8 +94,8 @@ class KindCluster(Provider):
         clusters = run(["kind", "get", "clusters"]).split()
         if _CLUSTER not in clusters:
             return False
-        run(["kind", "export", "kubeconfig", f"--name={_CLUSTER}", *self._to_our_file()])
-        return succeeds(self.kubectl_command(["get", "--raw=/readyz"]))
+        export = ["kind", "export", "kubeconfig", f"--name={_CLUSTER}", *self._to_our_file()]
+        return succeeds(export) and succeeds(self.kubectl_command(["get", "--raw=/readyz"]))
 
     def _create(self) -> None:
         self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
@@ -113,5 +115,6 @@ class KindCluster(Provider):
         unit = [f"--unit={_PLUGIN}", "--property=Restart=always", "--property=RestartSec=1"]
         command = npus.plugin_command(_PLUGIN_PROGRAM, _NODE, _NODE_ADMIN)
         succeeds(self.node_command(["systemctl", "stop", _PLUGIN]))
+        run(self.node_command(["rm", "-f", PLUGIN_LISTENING]))
         run(["docker", "cp", str(program), f"{_NODE}:{_PLUGIN_PROGRAM}"])
         run(self.node_command(["systemd-run", "--collect", *unit, *command]))

@@ -62,7 +62,9 @@ class Node:
 
     def write(self) -> None:
         """Leave it for the process that will be the node."""
-        self._file(self.state).write_text(json.dumps(asdict(self), default=str, indent=1))
+        unfinished = self.state / "node.json.new"
+        unfinished.write_text(json.dumps(asdict(self), default=str, indent=1))
+        unfinished.rename(self._file(self.state))
 
     @classmethod
     def read(cls, state: Path) -> Node:
@@ -137,7 +139,7 @@ class _Keeper:
             self._state / "logs" / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
         )
         output = [(os.POSIX_SPAWN_DUP2, log, stream) for stream in (1, 2)]
-        environment = {"PATH": _PATH, "HOME": "/root"}
+        environment = {"PATH": _PATH, "HOME": "/run"}
         pid = os.posix_spawn(
             command[0], list(command), environment, file_actions=output, setsigmask=[]
         )

@@ -25,7 +25,8 @@ __all__ = [
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PAUSE_IMAGE = "localhost/ascendllm/pause:1"
-DNS_READY = f"http://{NODE_ADDRESS}:8181/ready"
+DNS_READY = f"{NODE_ADDRESS}:8181"
+"""Where the host asks, by HTTP at /ready, whether names resolve."""
 
 _CONTAINERD = """\
 version = 2
@@ -181,10 +182,9 @@ def kube_scheduler(programs: Path, kubeconfig: Path) -> list[str]:
 
 def coredns(state: Path, program: Path, kubeconfig: Path) -> list[str]:
     """CoreDNS as a process on the pods' bridge: no image is needed before names resolve."""
-    ready = DNS_READY.removeprefix("http://").removesuffix("/ready")
     corefile = state / "Corefile"
     corefile.write_text(
-        _COREFILE.format(address=BRIDGE_ADDRESS, ready=ready, kubeconfig=kubeconfig)
+        _COREFILE.format(address=BRIDGE_ADDRESS, ready=DNS_READY, kubeconfig=kubeconfig)
     )
     return [str(program), f"-conf={corefile}"]
 

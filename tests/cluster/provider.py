@@ -33,6 +33,14 @@ class Provider(ABC):
         """The administrator's kubeconfig file; it need not exist while the cluster is down."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Make sure, before anything is made, that this kind of cluster can be had here.
+
+        Raises:
+            ClusterError: It can't; the message says what is missing.
+        """
+
+    @abstractmethod
     def up(self, npus: Npus) -> None:
         """Bring the cluster up, or put right what is up already; returns when it is ready."""
 

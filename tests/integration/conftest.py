@@ -11,39 +11,53 @@ from ascendllm.kube.client import ApiServer, connect
 from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
 from cluster.control_plane import ControlPlane
-from integration.world import World
+from integration.admin import Admin
+from integration.admin import admin as connect_admin
+from integration.world import SETTINGS, World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_RIGHTS = ("namespace.yaml", "service-account.yaml", "role.yaml", "lease-role.yaml")
 
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane(manifests=[REPOSITORY / "crds" / "ascendllms.yaml"]) as plane:
+        files = [f"--filename={REPOSITORY / 'manifests' / 'base' / name}" for name in _RIGHTS]
+        plane.kubectl("apply", "--server-side", *files)
         yield plane
 
 
+@pytest.fixture(scope="session")
+def operator_kubeconfig(control_plane: ControlPlane) -> Path:
+    """The rights that manifests/base give the operator, and no more."""
+    return control_plane.kubeconfig_for("ascendllm-system", "ascendllm-operator")
+
+
 @pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiServer]:
-    async with await connect(str(control_plane.kubeconfig)) as server:
+async def admin(control_plane: ControlPlane) -> AsyncIterator[Admin]:
+    async with await connect_admin(control_plane.kubeconfig) as server:
+        yield server  # type: ignore[misc]
+
+
+@pytest.fixture
+async def api(operator_kubeconfig: Path) -> AsyncIterator[ApiServer]:
+    async with await connect(str(operator_kubeconfig)) as server:
         yield server
 
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.from_mapping(
-        {
-            "hostPathPrefixes": "/opt/atomgit",
-            "runtimeRepository": "registry.test/vllm-ascend",
-            "validatorImage": "registry.test/validator:1",
-            "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
-        }
-    )
+    return Settings.from_mapping(SETTINGS)
 
 
 @pytest.fixture
-async def world(control_plane: ControlPlane, api: ApiServer, settings: Settings) -> World:
+async def world(
+    control_plane: ControlPlane, admin: Admin, api: ApiServer, settings: Settings
+) -> World:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    control_plane.kubectl("create", "namespace", namespace)
-    world = World(api, control_plane, namespace)
+    await admin.post(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    )
+    world = World(admin, control_plane, namespace)
     world.reconciler = Reconciler(api, settings, world.clock)
     return world

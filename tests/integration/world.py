@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from collections.abc import Mapping
@@ -11,13 +12,21 @@ from typing import Any
 import yaml
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names
-from ascendllm.kube.client import ApiServer
+from ascendllm.kube.kinds import CHILDREN
 from ascendllm.reconcile import Reconciler
 from cluster.control_plane import ControlPlane
+from integration.admin import Admin
 
-__all__ = ["FIGURES", "World", "resource"]
+__all__ = ["FIGURES", "IMAGE_ID", "SETTINGS", "World", "resource", "serving"]
 
 IMAGE_ID = "sha256:" + "a" * 64
+
+SETTINGS = {
+    "hostPathPrefixes": "/opt/atomgit",
+    "runtimeRepository": "registry.test/vllm-ascend",
+    "validatorImage": "registry.test/validator:1",
+    "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
+}
 
 FIGURES: dict[str, dict[str, Any]] = {
     "smoke": {"checks": [{"name": "health", "result": "Passed", "latencyMs": 1.5}]},
@@ -61,6 +70,8 @@ spec:
     mmlu: {baseline: {value: 66.7, average: macro}}
 """
 
+LOADING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+
 
 def resource(**changes: Any) -> dict[str, Any]:
     """The tests' resource, with parts of its spec replaced (None removes one)."""
@@ -73,13 +84,18 @@ def resource(**changes: Any) -> dict[str, Any]:
     return item
 
 
+def serving(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod serves, and is none of a job's."""
+    return names.REVISION in pod["metadata"]["labels"]
+
+
 class World:
     """A namespace with a resource in it, and the moves of everything that is not the operator."""
 
     reconciler: Reconciler
 
-    def __init__(self, api: ApiServer, plane: ControlPlane, namespace: str) -> None:
-        self.api = api
+    def __init__(self, admin: Admin, plane: ControlPlane, namespace: str) -> None:
+        self.admin = admin
         self.plane = plane
         self.namespace = namespace
         self._offset = timedelta()
@@ -93,60 +109,103 @@ class World:
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         return self.plane.kubectl("-n", self.namespace, *arguments, text=text)
 
-    def apply(self, item: Mapping[str, Any]) -> None:
-        """As a user: kubectl apply, with strict validation."""
-        self.kubectl("apply", "-f", "-", text=yaml.safe_dump(dict(item)))
+    async def apply(self, item: Mapping[str, Any]) -> None:
+        """As a user: with strict validation, and what is left out is removed."""
+        item = copy.deepcopy(dict(item))
+        item["metadata"]["namespace"] = self.namespace
+        await self.admin.kubectl_apply(item)
+
+    async def create(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """As somebody else."""
+        item = copy.deepcopy(dict(item))
+        item["metadata"]["namespace"] = self.namespace
+        return await self.admin.post(item)
+
+    async def edit(
+        self, kind: str, name: str, change: Mapping[str, Any], subresource: str = ""
+    ) -> None:
+        """As `kubectl edit` by somebody."""
+        await self.admin.merge(kind, self.namespace, name, change, subresource=subresource)
+
+    async def remove(self, kind: str, name: str) -> None:
+        """As `kubectl delete --grace-period=0 --force`."""
+        await self.admin.remove(kind, self.namespace, name)
 
     async def reconcile(self, name: str = "llama") -> float | None:
         return await self.reconciler.reconcile((self.namespace, name))
 
     async def settle(self, name: str = "llama", limit: int = 12) -> None:
         """Reconcile until nothing is written any more."""
+        before = await self.versions(name)
         for _ in range(limit):
-            before = await self.versions(name)
             await self.reconcile(name)
-            if await self.versions(name) == before:
+            after = await self.versions(name)
+            if after == before:
                 return
+            before = after
         raise AssertionError(f"{name} still changes after {limit} passes")
 
     async def versions(self, name: str = "llama") -> dict[tuple[str, str], str]:
         """The resourceVersion of the resource and of all its objects."""
-        from ascendllm.kube.kinds import CHILDREN
-
-        selector = f"{names.NAME}={name}"
+        lists = await asyncio.gather(*(self.children(kind, name) for kind in CHILDREN))
         found = {
             (kind, item["metadata"]["name"]): item["metadata"]["resourceVersion"]
-            for kind in CHILDREN
-            for item in await self.api.list(kind, self.namespace, selector)
+            for kind, items in zip(CHILDREN, lists, strict=True)
+            for item in items
         }
-        parent = await self.api.get("AscendLLM", self.namespace, name)
+        parent = await self.admin.get("AscendLLM", self.namespace, name)
         if parent is not None:
             found["AscendLLM", name] = parent["metadata"]["resourceVersion"]
         return found
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
-        item = await self.api.get(kind, self.namespace, name)
+        item = await self.find(kind, name)
         assert item is not None, f"{kind} {name} is not there"
-        return copy.deepcopy(dict(item))
+        return item
+
+    async def find(self, kind: str, name: str) -> dict[str, Any] | None:
+        item = await self.admin.get(kind, self.namespace, name)
+        return None if item is None else copy.deepcopy(dict(item))
 
     async def status(self, name: str = "llama") -> dict[str, Any]:
         status: dict[str, Any] = (await self.get("AscendLLM", name)).get("status", {})
         return status
 
-    async def condition(self, kind: str, name: str = "llama") -> dict[str, Any] | None:
+    async def conditions(self, name: str = "llama") -> dict[str, str]:
+        """Each condition as `status/reason`."""
         conditions = (await self.status(name)).get("conditions", [])
-        return next((c for c in conditions if c["type"] == kind), None)
+        return {c["type"]: f"{c['status']}/{c['reason']}" for c in conditions}
+
+    async def message(self, kind: str = "Ready", name: str = "llama") -> str:
+        conditions = (await self.status(name))["conditions"]
+        return next(str(c["message"]) for c in conditions if c["type"] == kind)
+
+    async def check(self, check: str, name: str = "llama") -> dict[str, Any]:
+        result: dict[str, Any] = (await self.status(name))["validation"][check]
+        return result
 
     async def children(self, kind: str, name: str = "llama") -> list[dict[str, Any]]:
         return [
             copy.deepcopy(dict(item))
-            for item in await self.api.list(kind, self.namespace, f"{names.NAME}={name}")
+            for item in await self.admin.list(kind, self.namespace, f"{names.NAME}={name}")
         ]
+
+    async def names_of(self, kind: str, name: str = "llama") -> set[str]:
+        return {item["metadata"]["name"] for item in await self.children(kind, name)}
 
     async def served(self, name: str = "llama") -> str:
         service = await self.get("Service", name)
         revision: str = service["spec"]["selector"][names.REVISION]
         return revision
+
+    async def revision(self, name: str = "llama") -> str:
+        """The spec's revision: the one of the highest number."""
+        revisions = await self.children("ControllerRevision", name)
+        newest = max(revisions, key=lambda item: int(item["revision"]))
+        return str(newest["metadata"]["labels"][names.REVISION])
+
+    async def serving_pods(self, name: str = "llama") -> list[dict[str, Any]]:
+        return [pod for pod in await self.children("Pod", name) if serving(pod)]
 
     async def move_pods(
         self,
@@ -155,50 +214,46 @@ class World:
         ready: bool = True,
         image_id: str = IMAGE_ID,
         restarts: int = 0,
+        state: Mapping[str, Any] = LOADING,
     ) -> None:
         """Bring the pods to what the Deployments say, and have them ready or still loading."""
         wanted: dict[str, tuple[int, dict[str, Any]]] = {}
         for deployment in await self.children("Deployment", name):
             revision = deployment["metadata"]["labels"][names.REVISION]
             wanted[revision] = deployment["spec"]["replicas"], deployment["spec"]["template"]
-        serving = [
-            pod
-            for pod in await self.children("Pod", name)
-            if names.REVISION in pod["metadata"]["labels"]
-        ]
-        for pod in serving:
+        there = set()
+        for pod in await self.serving_pods(name):
             revision = pod["metadata"]["labels"][names.REVISION]
             number = int(pod["metadata"]["name"].rsplit("-", 1)[1])
             if number >= wanted.get(revision, (0, {}))[0]:
-                await self.delete_pod(pod["metadata"]["name"])
-        there = {pod["metadata"]["name"] for pod in serving}
+                await self.remove("Pod", pod["metadata"]["name"])
+            else:
+                there.add(pod["metadata"]["name"])
         for revision, (count, template) in wanted.items():
             for number in range(count):
                 pod_name = f"{name}-{revision}-{number}"
                 if pod_name not in there:
                     await self._create_pod(pod_name, template)
-                self._report(pod_name, ready=ready, image_id=image_id, restarts=restarts)
-
-    async def delete_pod(self, pod_name: str) -> None:
-        self.kubectl("delete", "pod", pod_name, "--grace-period=0", "--force", "--wait=false")
+                await self.report(
+                    pod_name, ready=ready, image_id=image_id, restarts=restarts, state=state
+                )
 
     async def _create_pod(self, pod_name: str, template: Mapping[str, Any]) -> None:
         spec = copy.deepcopy(template["spec"])
         spec["nodeName"] = "node"
-        await self.api.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": pod_name,
-                    "namespace": self.namespace,
-                    "labels": template["metadata"]["labels"],
-                },
-                "spec": spec,
-            }
-        )
+        metadata = {"name": pod_name, "labels": template["metadata"]["labels"]}
+        await self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
-    def _report(self, pod_name: str, *, ready: bool, image_id: str, restarts: int) -> None:
+    async def report(
+        self,
+        pod_name: str,
+        *,
+        ready: bool = True,
+        image_id: str = IMAGE_ID,
+        restarts: int = 0,
+        state: Mapping[str, Any] = LOADING,
+    ) -> None:
+        """What a kubelet says of a serving pod."""
         started = "2026-01-01T00:00:00Z"
         status = {
             "phase": "Running",
@@ -218,17 +273,14 @@ class World:
                     "ready": ready,
                     "restartCount": restarts,
                     "started": ready,
-                    "state": {"running": {"startedAt": started}},
+                    "state": dict(state),
                 }
             ],
         }
-        self.set_status("pod", pod_name, status)
+        await self.set_status("Pod", pod_name, status)
 
-    def set_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
-        self.kubectl(
-            "patch", kind, name, "--subresource=status", "--type=merge", "-p",
-            json.dumps({"status": status}),
-        )  # fmt: skip
+    async def set_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
+        await self.edit(kind, name, {"status": status}, "status")
 
     async def running_job(self, name: str = "llama") -> dict[str, Any] | None:
         """The one job that has not ended."""
@@ -238,9 +290,15 @@ class World:
         assert len(open_jobs) <= 1, "checks must run one at a time"
         return open_jobs[0] if open_jobs else None
 
-    def write_result(self, job: Mapping[str, Any], **changes: Any) -> None:
-        """What the job's pod would write into its run's ConfigMap, with the job's own rights."""
-        check = job["metadata"]["labels"][names.CHECK]
+    async def job_of(self, check: str, name: str = "llama") -> dict[str, Any]:
+        """The running job, which must be of this check."""
+        job = await self.running_job(name)
+        assert job is not None, f"no job runs; {check} was expected"
+        assert job["metadata"]["labels"][names.CHECK] == check
+        return job
+
+    def result_text(self, check: str, **changes: Any) -> str:
+        """A result as the check prints it, with figures or common keys changed."""
         result = CheckResult(
             check=check,
             result=changes.pop("result", "Passed"),
@@ -251,15 +309,50 @@ class World:
             protocol_number=1,
             figures=FIGURES[check] | changes,
         )
-        self.write_data(job, **{"result.json": json.dumps(result.to_json())})
+        return json.dumps(result.to_json(), ensure_ascii=False)
 
-    def write_data(self, job: Mapping[str, Any], **data: str) -> None:
-        self.kubectl(
-            "patch", "configmap", job["metadata"]["name"], "--type=merge",
-            "--field-manager=validator", "-p", json.dumps({"data": data}),
-        )  # fmt: skip
+    async def write_result(self, job: Mapping[str, Any], **changes: Any) -> None:
+        """What the job's pod would write into its run's ConfigMap."""
+        text = self.result_text(job["metadata"]["labels"][names.CHECK], **changes)
+        await self.write_data(job, **{"result.json": text})
 
-    def end_job(self, job: Mapping[str, Any], *, failed: bool = False, reason: str = "") -> None:
+    async def write_data(self, job: Mapping[str, Any], **data: str) -> None:
+        await self.admin.merge(
+            "ConfigMap",
+            self.namespace,
+            job["metadata"]["name"],
+            {"data": data},
+            manager="validator",
+        )
+
+    async def create_job_pod(
+        self, job: Mapping[str, Any], *, message: str | None = None, phase: str = "Running"
+    ) -> str:
+        """The job's pod, as a kubelet shows it; `message` is its termination message."""
+        name = f"{job['metadata']['name']}-pod"
+        template = job["spec"]["template"]
+        spec = copy.deepcopy(template["spec"]) | {"nodeName": "node"}
+        metadata = {"name": name, "labels": template["metadata"]["labels"]}
+        await self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        ended = {"terminated": {"exitCode": 0, "reason": "Completed", "message": message}}
+        status: dict[str, Any] = {"phase": phase}
+        if message is not None:
+            status["containerStatuses"] = [
+                {
+                    "name": "check",
+                    "image": "image",
+                    "imageID": "",
+                    "ready": False,
+                    "restartCount": 0,
+                    "state": ended,
+                }
+            ]
+        await self.set_status("Pod", name, status)
+        return name
+
+    async def end_job(
+        self, job: Mapping[str, Any], *, failed: bool = False, reason: str = ""
+    ) -> None:
         """Have the Job controller's verdict written."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = "Failed" if failed else "Complete"
@@ -270,23 +363,25 @@ class World:
         status: dict[str, Any] = {"conditions": conditions, "startTime": now}
         if not failed:
             status |= {"completionTime": now, "succeeded": 1}
-        self.set_status("job", job["metadata"]["name"], status)
+        await self.set_status("Job", job["metadata"]["name"], status)
 
     async def finish_check(self, check: str, name: str = "llama", **changes: Any) -> None:
         """Let the running job, which must be of this check, write a result and end."""
-        job = await self.running_job(name)
-        assert job is not None, f"no job runs; {check} was expected"
-        assert job["metadata"]["labels"][names.CHECK] == check
-        self.write_result(job, **changes)
-        self.end_job(job, failed=changes.get("result", "Passed") != "Passed")
+        job = await self.job_of(check, name)
+        await self.write_result(job, **changes)
+        await self.end_job(job, failed=changes.get("result", "Passed") != "Passed")
+        await self.settle(name)
+
+    async def load(self, name: str = "llama") -> None:
+        """From an applied resource to ready pods."""
+        await self.settle(name)
+        await self.move_pods(name)
         await self.settle(name)
 
     async def prove(
         self, name: str = "llama", checks: tuple[str, ...] = ("smoke", "bench", "mmlu")
     ) -> None:
         """From an applied resource to a proven, served revision."""
-        await self.settle(name)
-        await self.move_pods(name)
-        await self.settle(name)
+        await self.load(name)
         for check in checks:
             await self.finish_check(check, name)

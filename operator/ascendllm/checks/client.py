@@ -24,6 +24,7 @@ from ascendllm.checks.endpoint import (
 )
 from ascendllm.checks.result import compact_json
 from ascendllm.checks.retry import FIRST_CONTACT, RetryPolicy
+from ascendllm.checks.sinks import warn
 from ascendllm.exceptions import CheckError
 
 __all__ = ["Client", "open_session", "read_limited"]
@@ -59,6 +60,7 @@ class Client:
         self.retry = retry
         self.requests = 0
         """HTTP requests sent so far, the repeated ones included."""
+        self._warned: set[str] = set()
 
     async def facts(self, first_contact: RetryPolicy = FIRST_CONTACT) -> ServerFacts:
         """Make sure that the wanted model is served.
@@ -124,6 +126,9 @@ class Client:
                     raise failure
                 retry_after = _seconds(headers.get("Retry-After"))
             if attempt < retry.attempts:
+                if failure.reason not in self._warned:
+                    self._warned.add(failure.reason)
+                    warn(f"{failure.message}; trying again, up to {retry.attempts} times")
                 await asyncio.sleep(retry.pause(attempt, retry_after))
         raise CheckError(failure.reason, f"{failure.message} ({retry.attempts} attempts)")
 

@@ -89,8 +89,10 @@ def parse_endpoint(base_url: str, model: str, api_key_file: Path | None = None) 
         raise _bad_url(base_url, "it needs http:// or https:// and a host")
     if parts.query or parts.fragment or parts.username or parts.password:
         raise _bad_url(base_url, "it may hold no query, fragment or credentials")
-    if not model.strip():
-        raise SpecError("BadModel", "--model is empty: give the served name, as /v1/models says it")
+    if not model.strip() or not model.isprintable():
+        raise SpecError(
+            "BadModel", f"--model {model!r}: give the served name, as /v1/models says it"
+        )
     return Endpoint(address, model, _read_key(api_key_file) if api_key_file else None)
 
 

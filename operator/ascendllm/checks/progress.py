@@ -50,20 +50,24 @@ class Progress:
 
 @dataclass(slots=True)
 class RateMeter:
-    """The rate over a sliding window; what was done before the first look doesn't count."""
+    """The rate over a sliding window; what an earlier attempt did doesn't count."""
 
     looks: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def look(self, at: float, done: int, total: int) -> Progress:
-        """Take note of `done` at the monotonic second `at`, and tell the progress."""
-        self.looks.append((at, done))
+    def look(self, at: float, snapshot: Snapshot) -> Progress:
+        """Take note of a snapshot at the monotonic second `at`, and tell the progress."""
+        if snapshot.begun is None:
+            return Progress(snapshot.done, snapshot.total, 0.0, None)
+        if not self.looks:
+            self.looks.append(snapshot.begun)
+        self.looks.append((at, snapshot.done))
         while len(self.looks) > 2 and self.looks[1][0] <= at - WINDOW_SECONDS:
             self.looks.popleft()
         since, before = self.looks[0]
-        rate = (done - before) / (at - since) if at > since else 0.0
-        left = max(0, total - done)
-        eta = 0 if not left and total else math.ceil(left / rate) if rate > 0 and total else None
-        return Progress(done, total, rate, eta)
+        rate = max(0, snapshot.done - before) / (at - since) if at > since else 0.0
+        left = max(0, snapshot.total - snapshot.done)
+        eta = 0 if not left else math.ceil(left / rate) if rate > 0 else None
+        return Progress(snapshot.done, snapshot.total, rate, eta)
 
 
 def line(name: str, progress: Progress) -> str:
@@ -100,7 +104,7 @@ class StderrProgress:
 
     async def tell(self, snapshot: Snapshot) -> None:
         """Redraw the bar, or write a line."""
-        progress = self._meter.look(time.monotonic(), snapshot.done, snapshot.total)
+        progress = self._meter.look(time.monotonic(), snapshot)
         if self._tty:
             print(f"\r\x1b[2K{bar(self._name, progress)}", end="", file=self._stream, flush=True)
             self._drawn = True

@@ -28,9 +28,11 @@ __all__ = [
     "compact_json",
     "is_number",
     "now",
+    "one_line",
     "read_result",
     "rounded",
     "terse",
+    "writable",
 ]
 
 Verdict = Literal["Passed", "Failed", "Error", "Inconclusive", "Skipped"]
@@ -95,13 +97,15 @@ class CheckResult:
             self.check,
             self.result,
             self.reason,
-            self.message[:MESSAGE_CHARACTERS],
+            one_line(self.message)[:MESSAGE_CHARACTERS],
             self.started_at,
             self.finished_at,
             self.protocol_number,
             self.harness,
         )
-        return dict(zip(_KEYS, common, strict=True)) | dict(self.figures)
+        figures = cast("dict[str, object]", writable(dict(self.figures)))
+        named = {key: value for key, value in figures.items() if key not in _KEYS}
+        return dict(zip(_KEYS, common, strict=True)) | named
 
 
 def now() -> str:
@@ -163,12 +167,12 @@ def read_result(text: str, limit: int = RESULT_BYTES) -> CheckResult:
         check=data["check"],
         result=cast(Verdict, data["result"]),
         reason=data["reason"],
-        message=data["message"][:MESSAGE_CHARACTERS],
+        message=one_line(data["message"])[:MESSAGE_CHARACTERS],
         started_at=data["startedAt"],
         finished_at=data["finishedAt"],
         protocol_number=data["protocolNumber"],
         harness=data["harness"],
-        figures={key: value for key, value in data.items() if key not in _KEYS},
+        figures={key: writable(value) for key, value in data.items() if key not in _KEYS},
     )
 
 
@@ -193,13 +197,33 @@ def terse(result: CheckResult, limit: int = TERMINATION_BYTES) -> str:
     return text
 
 
+def one_line(text: str) -> str:
+    """A text without line breaks, control characters and lone surrogates.
+
+    Messages quote servers, and end in terminals, events and conditions.
+    """
+    return "".join(c if c.isprintable() else " " for c in str(writable(text)))
+
+
+def writable(value: object) -> object:
+    """A JSON value that can be encoded: JSON can name lone surrogates, UTF-8 can't hold them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {str(writable(str(key))): writable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [writable(item) for item in value]
+    return value
+
+
 def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number (a boolean is none)."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (isinstance(value, int) or math.isfinite(value))
-    )
+    """Whether a JSON value is a finite number (a boolean is none, nor what no float can hold)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -151,7 +151,7 @@ class RunConfigMap:
         await self._write(fitting(result, documents.texts), self._patience.end)
 
     def _running(self, snapshot: Snapshot) -> dict[str, str]:
-        progress = self._meter.look(time.monotonic(), snapshot.done, snapshot.total)
+        progress = self._meter.look(time.monotonic(), snapshot)
         data = {"progress.json": compact_json(progress.to_json())}
         if snapshot.checkpoint is not None:
             checkpoint = snapshot.checkpoint()

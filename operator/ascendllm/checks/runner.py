@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,16 +56,23 @@ class Tracker:
         total: In all; 0 while unknown.
         checkpoint: Makes the checkpoint's text, once there is something to go on from.
         figures: Makes the figures that an Error bears as well, such as the requests sent.
+        begun: When the asking began, and how many were done then.
     """
 
     done: int = 0
     total: int = 0
     checkpoint: Callable[[], str] | None = None
     figures: Callable[[], Mapping[str, object]] = dict
+    begun: tuple[float, int] | None = None
+
+    def begin(self, total: int, done: int = 0) -> None:
+        """The asking begins: `done` of `total` are known from an earlier attempt."""
+        self.total, self.done = total, done
+        self.begun = (time.monotonic(), done)
 
     def snapshot(self) -> Snapshot:
         """A look at it."""
-        return Snapshot(self.done, self.total, self.checkpoint)
+        return Snapshot(self.done, self.total, self.checkpoint, self.begun)
 
 
 Body = Callable[[Tracker, str | None], Coroutine[Any, Any, Outcome]]

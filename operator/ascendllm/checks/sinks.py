@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
-from ascendllm.checks.result import CheckResult
+from ascendllm.checks.result import CheckResult, writable
 from ascendllm.exceptions import SpecError
 
 __all__ = [
@@ -65,11 +65,13 @@ class Snapshot:
         done: Requests or questions done.
         total: In all; 0 while unknown.
         checkpoint: Makes the checkpoint's text; None where there is nothing to go on from.
+        begun: When the asking began, in seconds of CLOCK_MONOTONIC, and how many were done then.
     """
 
     done: int
     total: int
     checkpoint: Callable[[], str] | None
+    begun: tuple[float, int] | None = None
 
 
 class Sink(Protocol):
@@ -165,7 +167,7 @@ class ReportFile:
 
     async def finish(self, result: CheckResult, documents: Documents) -> None:
         """Write the result and the report's further keys."""
-        report = result.to_json() | dict(documents.report)
+        report = result.to_json() | cast("dict[str, object]", writable(documents.report))
         try:
             text = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
             write_atomically(self._path, text + "\n")

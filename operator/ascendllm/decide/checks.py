@@ -48,7 +48,7 @@ class Standing(Enum):
     """Where a check stands."""
 
     PENDING = "Pending"
-    """What it would measure is not known yet: no image runs."""
+    """It waits: no image runs yet that it could measure, or a check before it must pass first."""
     DUE = "Due"
     """A run should start."""
     RUNNING = "Running"
@@ -58,7 +58,7 @@ class Standing(Enum):
     FINISHED = "Finished"
     """A verdict, or no attempts left."""
     BLOCKED = "Blocked"
-    """A check before it has not passed."""
+    """A check before it has not passed and will not be tried again."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,16 @@ def check_states(
     """Where every asked check stands on the revision."""
     retries = spec.validation.retries if spec.validation else 0
     states: list[CheckState] = []
-    blocked = False
+    held: Standing | None = None
     for check, measures in asked.items():
         state = _state(spec, check, measures, revision, images, retries, observed)
-        if blocked and state.standing not in (Standing.PENDING, Standing.FINISHED):
-            state = replace(state, standing=Standing.BLOCKED)
+        if held is not None and state.standing not in (Standing.PENDING, Standing.FINISHED):
+            state = replace(state, standing=held)
         states.append(state)
-        if check in _BLOCKING and not (state.standing is Standing.FINISHED and state.passed):
-            blocked = True
+        if check in _BLOCKING and state.standing is not Standing.FINISHED:
+            held = Standing.PENDING
+        elif check in _BLOCKING and not state.passed:
+            held = Standing.BLOCKED
     return tuple(states)
 
 
@@ -228,13 +230,13 @@ def _state(
     if state.result is None:
         return state
     if state.result.result in _NO_VERDICT and state.attempt <= retries + 1:
-        return replace(state, standing=Standing.RETRYING, retry_at=_retry_at(state))
+        return replace(state, standing=Standing.RETRYING, retry_at=_retry_at(state, observed.now))
     return replace(state, standing=Standing.FINISHED)
 
 
-def _retry_at(state: CheckState) -> datetime | None:
+def _retry_at(state: CheckState, now: datetime) -> datetime | None:
     ended = parse_time(state.result.finished_at) if state.result is not None else None
-    if ended is None:
+    if ended is None or ended > now:
         return None
     pause: timedelta = min(_BACKOFF * 2 ** (state.attempt - 2), _BACKOFF_LIMIT)
     return ended + pause

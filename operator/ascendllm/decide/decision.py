@@ -86,5 +86,6 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         # What is sealed now is judged on the next look, which the sealing itself brings about.
         has_traffic = served == revision.hash
         plan += runs.go_on(context, revision.hash, rollout, states, images, has_traffic)
-        plan += runs.sweep(context, {revision.hash, served, *proven})
+        loaded = revision.hash if rollout.available else None
+        plan += runs.sweep(context, {revision.hash, served, *proven}, loaded)
     return Decision(plan, None, revision, served, rollout, states)

@@ -76,10 +76,9 @@ def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -
     started_at = loaded_at = None
     if replicas > 0:
         now = format_time(observed.now)
-        started_at = (annotations.get(names.STARTED_AT) if raised else None) or now
-        loaded_at = (annotations.get(names.LOADED_AT) if raised else None) or (
-            now if available else None
-        )
+        noted = annotations if raised else {}
+        started_at = _past(noted.get(names.STARTED_AT), observed) or now
+        loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
     waiting = live is None and (others or still_there)
     apply = [headless_service(owner, revision.hash)]
     if not waiting:
@@ -121,6 +120,12 @@ def _others(revision: str, observed: Observed) -> list[Ref]:
             if other is not None and other != revision:
                 refs.append(Ref.of(item, kind))
     return refs
+
+
+def _past(text: str | None, observed: Observed) -> str | None:
+    """A noted moment, unless somebody has made it one that cannot be."""
+    moment = parse_time(text)
+    return text if moment is not None and moment <= observed.now else None
 
 
 def _deadline(spec: Spec, started_at: str | None) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from ascendllm.api.spec import DataSource, Spec
@@ -23,7 +24,7 @@ from ascendllm.desired.run import run_access, run_config_map
 from ascendllm.exceptions import CheckError
 from ascendllm.state.observed import Object, Observed
 from ascendllm.state.runs import LOAD, Run, operator_result
-from ascendllm.state.times import format_time
+from ascendllm.state.times import format_time, parse_time
 
 __all__ = ["Context", "go_on", "seal_finished", "seal_missed_deadline", "sweep"]
 
@@ -71,12 +72,12 @@ def go_on(
         if run.name not in wanted:
             plan += _stop(context, run, job)
         elif job is not None:
-            plan += Plan(apply=_access(context, run))
+            plan += Plan(apply=(_started(context, run), *_access(context, run)))
     if busy or not rollout.available or images is None:
         return plan
     for state in states:
         if state.standing is Standing.RUNNING and state.unfinished is not None:
-            return plan + _again(context, state.unfinished, has_traffic)
+            return plan + _again(context, state.unfinished, rollout, has_traffic)
         if state.standing is Standing.DUE or (
             state.standing is Standing.RETRYING
             and (state.retry_at is None or state.retry_at <= observed.now)
@@ -126,13 +127,23 @@ def seal_missed_deadline(context: Context, revision: str, rollout: Rollout) -> P
     return Plan(apply=(run_config_map(context.owner, record, job_state=None, sealed=sealed),))
 
 
-def sweep(context: Context, keep_revisions: Collection[str]) -> Plan:
-    """Delete what is over: old runs and revisions, spent jobs, the rights of jobs that ended."""
+def sweep(context: Context, keep_revisions: Collection[str], loaded: str | None) -> Plan:
+    """Delete what is over: old runs and revisions, spent jobs, the rights of jobs that ended.
+
+    Args:
+        context: What the steps are made from.
+        keep_revisions: The spec's, the served and the last proven ones.
+        loaded: The revision whose pods are ready now: a missed deadline holds it up no more.
+    """
     observed = context.observed
     kept = _kept(observed.runs, keep_revisions)
     newest = {run.check: run.name for run in reversed(observed.runs)}
     unfinished = {run.name for run in observed.runs if not run.finished}
-    delete = [Ref("ConfigMap", run.name) for run in observed.runs if run.name not in kept]
+    delete = [
+        Ref("ConfigMap", run.name)
+        for run in observed.runs
+        if run.name not in kept or (run.check == LOAD and run.revision == loaded)
+    ]
     for job in observed.of("Job"):
         name = job["metadata"]["name"]
         # The newest job of a check stays for `kubectl logs`.
@@ -191,7 +202,7 @@ def _start(
         "measures": dict(state.measures),
         "attempt": state.attempt,
         "startedAt": format_time(context.observed.now),
-        "pods": {pod.uid: pod.restarts for pod in rollout.pods if pod.ready},
+        "pods": _restarts(rollout),
         "lostJobs": 0,
         **({"launchSeconds": max(launched)} if launched else {}),
     }
@@ -199,9 +210,12 @@ def _start(
     return _with_job(context, run, has_traffic)
 
 
-def _again(context: Context, run: Run, has_traffic: bool) -> Plan:
-    """A wanted run without a job: the job was lost, or the operator had stopped it."""
-    if run.job_state == "stopped":
+def _again(context: Context, run: Run, rollout: Rollout, has_traffic: bool) -> Plan:
+    """A wanted run without a job: it was lost, or stopped by the operator, or never came to be."""
+    if run.job_state != "started":
+        if run.job_state == "stopped" or run.lost_jobs == 0:
+            # No job asks now: the run goes on with the pods that serve now, of the same images.
+            run = replace(run, record={**run.record, "pods": _restarts(rollout)})
         return _with_job(context, run, has_traffic)
     lost = run.lost_jobs + 1
     if lost >= _LOST_JOBS:
@@ -217,6 +231,10 @@ def _again(context: Context, run: Run, has_traffic: bool) -> Plan:
     return _with_job(context, replace(run, record={**run.record, "lostJobs": lost}), has_traffic)
 
 
+def _restarts(rollout: Rollout) -> dict[str, int]:
+    return {pod.uid: pod.restarts for pod in rollout.pods if pod.ready}
+
+
 def _with_job(context: Context, run: Run, has_traffic: bool) -> Plan:
     owner = context.owner
     job = validation_job(
@@ -229,9 +247,10 @@ def _with_job(context: Context, run: Run, has_traffic: bool) -> Plan:
         mmlu_data=context.mmlu_data,
         has_traffic=has_traffic,
     )
+    # Not `started` yet: a job that the API server refuses to make is not a lost one.
     return Plan(
         apply=(
-            run_config_map(owner, run.record, job_state="started"),
+            run_config_map(owner, run.record, job_state=None),
             *run_access(owner, run.check, run.run),
             job,
         )
@@ -245,6 +264,10 @@ def _still_asking(pod: Object) -> bool:
 
 def _access(context: Context, run: Run) -> tuple[dict[str, Any], ...]:
     return tuple(run_access(context.owner, run.check, run.run))
+
+
+def _started(context: Context, run: Run) -> dict[str, Any]:
+    return run_config_map(context.owner, run.record, job_state="started")
 
 
 def _stop(context: Context, run: Run, job: Object | None) -> Plan:
@@ -316,7 +339,16 @@ def _outcome(context: Context, run: Run, ended: _Ended | None) -> CheckResult:
     changed = _server_changed(context, run)
     if changed is not None and result.result in ("Passed", "Failed"):
         return error("ServerChanged", changed)
-    return result
+    return _in_time(result, run, context.observed.now)
+
+
+def _in_time(result: CheckResult, run: Run, now: datetime) -> CheckResult:
+    """The result with times that can be: the job's clock may be another machine's."""
+    finished = parse_time(result.finished_at)
+    finished = now if finished is None or finished > now else finished
+    started = parse_time(result.started_at)
+    started_at = run.started_at if started is None or started > finished else format_time(started)
+    return replace(result, started_at=started_at, finished_at=format_time(finished))
 
 
 def _texts(context: Context, run: Run) -> list[tuple[str, int | None]]:
@@ -340,9 +372,10 @@ def _server_changed(context: Context, run: Run) -> str | None:
     restarted = [pod.name for uid, pod in now_there.items() if pod.restarts != run.pods.get(uid, 0)]
     if restarted:
         return f"pod {restarted[0]} was restarted while the check ran: its figures are of no server"
-    gone = [uid for uid in run.pods if uid not in now_there]
-    if gone and len(now_there) >= len(run.pods):
-        return "a serving pod was replaced while the check ran: its figures are of no server"
+    gone = sum(uid not in now_there for uid in run.pods)
+    wanted = 0 if context.spec.suspend else context.spec.replicas
+    if gone > max(0, len(run.pods) - wanted):
+        return "a serving pod went away while the check ran: its figures are of no server"
     images = {pod.image_id for pod in now_there.values() if pod.image_id}
     if not images <= set(run.image_ids):
         return f"the serving image changed while the check ran, to {', '.join(sorted(images))}"

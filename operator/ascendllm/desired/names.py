@@ -40,7 +40,8 @@ STARTED_AT = "ascendllm.io/started-at"
 LOADED_AT = "ascendllm.io/loaded-at"
 """Annotation of a workload: when it was first available since it was raised from 0."""
 JOB_STATE = "ascendllm.io/job"
-"""Annotation of a run: `started`, or `stopped` where the operator itself took its job away."""
+"""Annotation of a run: `started` once its job was seen, `stopped` where the operator itself took
+it away."""
 
 SELECTOR = f"{MANAGED_BY}={FIELD_MANAGER}"
 """What the operator watches: objects with its label."""

@@ -29,7 +29,7 @@ def run_config_map(
     Args:
         owner: Whose run.
         record: `run.json`, as `ascendllm.state.runs` reads it; has `check`, `run`, `revision`.
-        job_state: `started` or `stopped`; None for a run without a job.
+        job_state: `started` or `stopped`; None for a run whose job was not seen yet, or has none.
         sealed: `sealed.json`, the outcome; makes the ConfigMap immutable.
     """
     check, run = record["check"], record["run"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,10 @@ _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _PAGES = 200
 _IN_FLIGHT = 24
-_APPLY = "application/apply-patch+yaml"
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+"""Characters that stand in JSON as they are, and in YAML only escaped."""
 
 
 def _ignore(method: str, status: int) -> None:
@@ -94,12 +98,13 @@ class ApiServer:
     async def credentials(self) -> Credentials:
         """What another client needs to reach the same server as the same user."""
         configuration = self._configuration
+        # In a cluster the key is "bearer TOKEN", from a kubeconfig "Bearer TOKEN".
         header = str(await configuration.get_api_key_with_prefix("BearerToken") or "")
         return Credentials(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,
             insecure=not configuration.verify_ssl,
-            token=header.removeprefix("Bearer ").strip() or None,
+            token=header.split()[-1] if header else None,
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
         )
@@ -167,14 +172,14 @@ class ApiServer:
         metadata = item["metadata"]
         where = path(item["kind"], metadata["namespace"], metadata["name"]) + subresource
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request("PATCH", where, query, item, _APPLY)
+        return await self._request("PATCH", where, query, _yaml(item), _APPLY)
 
     async def _request(
         self,
         method: str,
         where: str,
         query: Mapping[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | bytes | None = None,
         content_type: str = "application/json",
     ) -> Object:
         headers = {
@@ -211,6 +216,21 @@ class ApiServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _yaml(item: Object) -> bytes:
+    """JSON that is YAML as well, which is what the API server reads an apply as.
+
+    JSON writes a character beyond U+FFFF as the escapes of two surrogates, and those are no
+    characters in YAML. Half a pair is none anywhere.
+    """
+    text = json.dumps(item, ensure_ascii=False, allow_nan=False)
+    return _NOT_YAML.sub(_escaped, text).encode()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return "\\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
 def _decode(text: bytes) -> dict[str, Any]:

@@ -38,9 +38,10 @@ KINDS: dict[str, Kind] = {
     "ServiceAccount": Kind("", "v1", "serviceaccounts"),
     "Service": Kind("", "v1", "services"),
     "Role": Kind("rbac.authorization.k8s.io", "v1", "roles"),
-    "RoleBinding": Kind("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    # Who holds no more rights than it grants may bind a role only once that exists.
+    "RoleBinding": Kind("rbac.authorization.k8s.io", "v1", "rolebindings", rank=2),
     "Deployment": Kind("apps", "v1", "deployments", rank=2),
-    "Job": Kind("batch", "v1", "jobs", rank=2),
+    "Job": Kind("batch", "v1", "jobs", rank=3),
     "Pod": Kind("", "v1", "pods"),
     "Node": Kind("", "v1", "nodes", namespaced=False),
     "Event": Kind("", "v1", "events"),

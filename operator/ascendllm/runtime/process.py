@@ -7,20 +7,17 @@ import logging
 import os
 import signal
 import socket
-import threading
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
-
-import kopf
 
 from ascendllm import __version__
 from ascendllm.api.crd import KIND
 from ascendllm.exceptions import ClusterError
 from ascendllm.kube.client import ApiServer, connect
 from ascendllm.kube.lease import Lease
-from ascendllm.reconcile import Key, Reconciler
+from ascendllm.reconcile import Reconciler
 from ascendllm.runtime import watch
 from ascendllm.runtime.health import serve_health
 from ascendllm.runtime.metrics import Metrics
@@ -79,7 +76,7 @@ class _Operator:
         )
         metrics.queue.set_function(lambda: len(self._queue))
         self._leading = False
-        self._watching = threading.Event()
+        self._watcher: watch.Watcher | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         runner = await serve_health(
@@ -112,28 +109,16 @@ class _Operator:
 
     async def _watch(self) -> None:
         """Watch by kopf, in a thread: it takes a whole event loop for its own when it ends."""
-        loop, stop = asyncio.get_running_loop(), threading.Event()
-
-        def add(key: Key) -> None:
-            loop.call_soon_threadsafe(self._queue.add, key)
-
-        def work() -> None:
-            asyncio.run(
-                kopf.operator(
-                    registry=watch.registry(add, self._cluster.credentials),
-                    settings=watch.settings(),
-                    standalone=True,
-                    clusterwide=True,
-                    ready_flag=self._watching,
-                    stop_flag=stop,
-                )
-            )
-
-        working = loop.run_in_executor(None, work)
+        loop = asyncio.get_running_loop()
+        watcher = watch.Watcher(
+            lambda key: loop.call_soon_threadsafe(self._queue.add, key), self._cluster.credentials
+        )
+        working = loop.run_in_executor(None, watcher.run)
+        self._watcher = watcher
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
-            stop.set()
+            watcher.stop()
             await working
             raise
         raise RuntimeError("the watches have ended")
@@ -154,7 +139,7 @@ class _Operator:
         return None
 
     def _ready(self) -> str | None:
-        if self._leading and not self._watching.is_set():
+        if self._leading and (self._watcher is None or not self._watcher.begun):
             return "the watches have not begun"
         return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from ascendllm.api.crd import GROUP, PLURAL, VERSION
 from ascendllm.desired import names
@@ -13,14 +16,63 @@ from ascendllm.kube.client import Credentials
 from ascendllm.kube.kinds import CHILDREN, KINDS
 from ascendllm.reconcile import Key
 
-__all__ = ["registry", "settings"]
+__all__ = ["Watcher", "registry", "settings"]
 
 _WATCHED = tuple(kind for kind in CHILDREN if kind not in ("Role", "RoleBinding"))
 """A run's rights are looked at with the run; they change with nothing else."""
 
 
+class Watcher:
+    """Kopf, with an event loop of its own: when it ends, it cancels all that it finds in its loop.
+
+    Args:
+        add: Called, in the watcher's thread, with the key of each resource to be looked at.
+        credentials: How to log in; asked again when a token has expired.
+    """
+
+    def __init__(
+        self, add: Callable[[Key], object], credentials: Callable[[], Awaitable[Credentials]]
+    ) -> None:
+        self._registry = registry(add, credentials)
+        self._begun = threading.Event()
+        self._stopping = threading.Event()
+        self._stop: Callable[[], object] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether kopf has started its watches."""
+        return self._begun.is_set()
+
+    def run(self) -> None:
+        """Watch until stopped; blocks. Whatever ends a watch for good is raised."""
+        asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """End `run`, from any thread, also before it has begun."""
+        self._stopping.set()
+        if self._stop is not None:
+            self._stop()
+
+    async def _run(self) -> None:
+        # An event of this loop: kopf would wait for one of a thread in a thread that nothing ends.
+        loop, flag = asyncio.get_running_loop(), asyncio.Event()
+        self._stop = lambda: loop.is_closed() or loop.call_soon_threadsafe(flag.set)
+        if self._stopping.is_set():
+            return
+        await kopf.operator(
+            registry=self._registry,
+            settings=settings(),
+            standalone=True,
+            clusterwide=True,
+            # Unset, kopf asks for the user's name, and a pod's uid has none.
+            identity=Identity("ascendllm"),
+            ready_flag=self._begun,
+            stop_flag=flag,
+        )
+
+
 def registry(
-    add: Callable[[Key], None], credentials: Callable[[], Awaitable[Credentials]]
+    add: Callable[[Key], object], credentials: Callable[[], Awaitable[Credentials]]
 ) -> kopf.OperatorRegistry:
     """Handlers that add the resource of every event: its own, and those of its objects.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ascendllm.engine.options import load
+from ascendllm.exceptions import SettingsError
 from ascendllm.simulator.behaviour import Behaviour, read_behaviour
 from ascendllm.simulator.mmlu import KeyEntry, read_key
 
@@ -23,6 +24,9 @@ _DEFAULT_LENGTH = 8192
 _DEFAULT_SEQUENCES = 256
 _BLOCK = 128
 """vLLM-Ascend's block size."""
+
+_NOT_SIMULATED = ("config", "headless", "ssl_certfile", "ssl_keyfile", "uds")
+"""Options that change how the server is reached or what it reads: not pretended."""
 
 
 class LoadError(Exception):
@@ -82,9 +86,15 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
     Raises:
         UsageError: The parser of `vllm serve` refuses the arguments.
         LoadError: The model's folder is missing or does not allow what was asked for.
-        SettingsError: The behaviour is malformed.
+        SettingsError: The behaviour is malformed, or an option is not simulated.
     """
     values = load(VERSION).parse(args)
+    for dest in _NOT_SIMULATED:
+        if values[dest]:
+            option = dest.replace("_", "-")
+            raise SettingsError(
+                f"--{option}: the simulator does not do what it asks for: remove it"
+            )
     root = str(values["model"])
     folder = Path(root) if Path(root).is_dir() else None
     if folder is None and root.startswith(("/", "./", "../", "~")):

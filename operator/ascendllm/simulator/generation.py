@@ -170,55 +170,58 @@ def _finish(
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     stop_ids = frozenset(request.stop_token_ids or ())
     keep = request.include_stop_str_in_output
-    hold = 0 if keep or not stops else max(map(len, stops)) - 1
+    longest = max(map(len, stops), default=0)
+    hold = 0 if keep or not stops else longest - 1
     pieces: list[str] = []
     lengths: list[int] = []
     size = 0
+    tail = ""
+    cut: int | None = None
+    stopped_by: int | str | None = None
     for position, token in enumerate(ids):
         piece = tokenizer.decode((token,), skip_special=request.skip_special_tokens)
-        ended_by_token = token in stop_ids and position >= request.min_tokens
-        pieces.append("" if ended_by_token and not keep else piece)
-        size += len(pieces[-1])
+        if token in stop_ids and position >= request.min_tokens:
+            piece, stopped_by = (piece if keep else ""), token
+        pieces.append(piece)
+        size += len(piece)
         lengths.append(size)
-        if ended_by_token:
-            text = "".join(pieces)
-            ends = _ends(lengths, hold, len(text))
-            return Plan(seed, ids[: position + 1], wanted, letter, text, ends, "stop", token)
-        if stops and position + 1 > request.min_tokens:
-            text = "".join(pieces)
-            found = _stopped(text, stops, len(piece), keep)
-            if found is not None:
-                cut, stop = found
-                ends = _ends(lengths, hold, cut)
-                return Plan(
-                    seed, ids[: position + 1], wanted, letter, text[:cut], ends, "stop", stop
-                )
-    text = "".join(pieces)
-    return Plan(
-        seed,
-        ids,
-        wanted,
-        letter,
-        text,
-        _ends(lengths, hold, size),
-        "stop" if eos else "length",
-        None,
-    )
+        if stopped_by is None and stops:
+            # Only the end of the text can hold a stop string that was not there before.
+            tail = (tail + piece)[-(longest + len(piece)) :]
+            if position + 1 > request.min_tokens:
+                cut, stopped_by = _stopped(tail, size - len(tail), stops, len(piece), keep)
+        if stopped_by is not None:
+            break
+    text = "".join(pieces)[:cut]
+    reason = "stop" if eos or stopped_by is not None else "length"
+    ends = _ends(lengths, hold, len(text))
+    return Plan(seed, ids[: len(pieces)], wanted, letter, text, ends, reason, stopped_by)
 
 
-def _stopped(text: str, stops: Sequence[str], new: int, keep: bool) -> tuple[int, str] | None:
-    """Where a stop string that the newest piece completed cuts the text, and which it is."""
+def _stopped(
+    tail: str, start: int, stops: Sequence[str], new: int, keep: bool
+) -> tuple[int | None, str | None]:
+    """Where a stop string that the newest piece completed cuts the text, and which it is.
+
+    Args:
+        tail: The end of the text.
+        start: Where in the text it begins.
+        stops: The stop strings.
+        new: How many characters the newest piece has.
+        keep: Whether the stop string stays in the text.
+    """
     for stop in stops:
-        index = text.find(stop, max(0, len(text) - new - len(stop) + 1))
+        index = tail.find(stop, max(0, len(tail) - new - len(stop) + 1))
         if index >= 0:
-            return (index + len(stop) if keep else index), stop
-    return None
+            return start + index + (len(stop) if keep else 0), stop
+    return None, None
 
 
 def _ends(lengths: Sequence[int], hold: int, total: int) -> list[int]:
     """What may be sent after each token: text that could still become a stop string is held."""
     ends = [max(0, min(length - hold, total)) for length in lengths]
-    ends[-1] = total
+    if ends:
+        ends[-1] = total
     return ends
 
 

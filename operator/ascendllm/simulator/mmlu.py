@@ -103,7 +103,7 @@ def right_counts(sizes: Mapping[str, int], accuracy: float) -> dict[str, int]:
     raised = set(by_fraction[: total - sum(counts.values())])
     missing = sum((exact[s] - counts[s]) / sizes[s] for s in sizes if sizes[s])
     missing -= sum(1 / sizes[s] for s in raised)
-    _swap_towards(raised, [s for s in by_fraction if counts[s] < sizes[s]], sizes, missing)
+    _swap_towards(raised, [s for s in by_fraction if exact[s] - counts[s] > 1e-6], sizes, missing)
     return {subject: count + (subject in raised) for subject, count in counts.items()}
 
 
@@ -139,7 +139,7 @@ def read_key(path: Path) -> list[KeyEntry]:
         key = [KeyEntry(e["subject"], e["question"].strip(), e["answer"]) for e in entries]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SettingsError(f"{path}: no answer key: {type(error).__name__}: {error}") from error
-    wrong = next((entry for entry in key if entry.answer not in LETTERS or not entry.answer), None)
+    wrong = next((entry for entry in key if entry.answer not in tuple(LETTERS)), None)
     if wrong is not None:
         raise SettingsError(f"{path}: {wrong.question[:60]!r}: answer must be one of A, B, C, D")
     return key

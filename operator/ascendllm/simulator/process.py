@@ -57,10 +57,12 @@ def _bind(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise LoadError(
-            f"OSError: [Errno {error.errno}] {error.strerror}: {host}:{port}"
-        ) from error
+        raise _taken(error, host, port) from error
     return sock
+
+
+def _taken(error: OSError, host: str, port: int) -> LoadError:
+    return LoadError(f"OSError: [Errno {error.errno}] {error.strerror}: {host}:{port}")
 
 
 async def _load(config: ServerConfig, terminated: asyncio.Event) -> int | None:
@@ -94,8 +96,11 @@ async def _listen(config: ServerConfig, sock: socket.socket, terminated: asyncio
     )
     await runner.setup()
     try:
-        await web.SockSite(runner, sock, backlog=2048).start()
         host, port = sock.getsockname()[:2]
+        try:
+            await web.SockSite(runner, sock, backlog=2048).start()
+        except OSError as error:  # another server bound it too and listened first
+            raise _taken(error, host, port) from error
         _log(f"Starting vLLM API server 0 on http://{host}:{port}")
         _log("Application startup complete.")
         return await _until_end(service, terminated)

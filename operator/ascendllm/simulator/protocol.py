@@ -24,6 +24,15 @@ __all__ = [
     "parse",
 ]
 
+
+class _FieldError(ValueError):
+    """A refusal that names its field, as vLLM's own validation errors do."""
+
+    def __init__(self, message: str, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
 _TokenId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
@@ -93,23 +102,30 @@ class SamplingRequest(_Model):
         if not isinstance(data, dict):
             return data
         if data.get("stream_options") and not data.get("stream"):
-            raise ValueError("Stream options can only be defined when `stream=True`.")
+            raise _FieldError(
+                "Stream options can only be defined when `stream=True`.", "stream_options"
+            )
         salt = data.get("cache_salt")
         if salt is not None and (not isinstance(salt, str) or not salt):
             raise ValueError("Parameter 'cache_salt' must be a non-empty string if provided.")
         wanted = data.get("prompt_logprobs")
         if isinstance(wanted, int) and wanted != 0:
             if data.get("stream"):
-                raise ValueError("`prompt_logprobs` are not available when `stream=True`.")
+                raise _FieldError(
+                    "`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs"
+                )
             if wanted < -1:
-                raise ValueError("`prompt_logprobs` must be a positive value or -1.")
+                raise _FieldError(
+                    "`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs"
+                )
         outputs = data.get("structured_outputs")
         if isinstance(outputs, dict):
             kinds = [kind for kind in ("json", "regex", "choice") if outputs.get(kind) is not None]
             if len(kinds) > 1:
-                raise ValueError(
+                raise _FieldError(
                     "You can only use one kind of constraints for structured outputs "
-                    "('json', 'regex' or 'choice')."
+                    "('json', 'regex' or 'choice').",
+                    "structured_outputs",
                 )
         return data
 
@@ -132,7 +148,7 @@ class CompletionRequest(SamplingRequest):
                 raise ValueError("Either prompt or prompt_embeds must be provided and non-empty.")
             logprobs = data.get("logprobs")
             if isinstance(logprobs, int) and logprobs < 0:
-                raise ValueError("`logprobs` must be a positive value.")
+                raise _FieldError("`logprobs` must be a positive value.", "logprobs")
         return data
 
 
@@ -170,9 +186,11 @@ class ChatRequest(SamplingRequest):
         top = data.get("top_logprobs")
         if isinstance(top, int) and top != 0:
             if top < -1:
-                raise ValueError("`top_logprobs` must be a positive value or -1.")
+                raise _FieldError("`top_logprobs` must be a positive value or -1.", "top_logprobs")
             if not data.get("logprobs"):
-                raise ValueError("when using `top_logprobs`, `logprobs` must be set to true.")
+                raise _FieldError(
+                    "when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs"
+                )
         if data.get("continue_final_message") and data.get("add_generation_prompt"):
             raise ValueError(
                 "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
@@ -216,10 +234,13 @@ def parse(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        found = error.errors(include_url=False)
+        causes = [problem.pop("ctx", {}).get("error") for problem in found]
+        param = next((e.parameter for e in causes if isinstance(e, _FieldError)), None)
+        for problem in found:
+            problem["loc"] = ("body", *problem["loc"])
+            problem["input"] = repr(problem["input"])[:200]
         lines = "\n".join(f"  {problem}" for problem in found[:20])
-        location = found[0]["loc"]
-        param = str(location[0]) if location else None
         plural = "s" if len(found) > 1 else ""
         raise malformed(f"{len(found)} validation error{plural}:\n{lines}", param) from error
 

@@ -84,7 +84,8 @@ def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
     scheme, _, given = http.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return False
-    return any([hmac.compare_digest(given.encode(), key.encode()) for key in keys])
+    token = given.encode("utf-8", "surrogateescape")
+    return any([hmac.compare_digest(token, key.encode()) for key in keys])
 
 
 async def _nowhere(service: Service, http: web.Request) -> web.Response:

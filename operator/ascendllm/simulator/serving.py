@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _MOST_SEQUENCES = 4096
-_MOST_TOKENS = 4_000_000
+_MOST_TOKENS = 1_048_576
 
 
 @dataclass

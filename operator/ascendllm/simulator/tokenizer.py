@@ -120,6 +120,8 @@ def _number(piece: str) -> int:
 def _text(number: int) -> str:
     if number in _SPECIAL_TEXT:
         return _SPECIAL_TEXT[number]
+    if number >= VOCABULARY:
+        return ""
     if number >= _WORD_BASE:
         kind, rest = divmod(number - _WORD_BASE, _WORD_SPAN)
         case, spaced = divmod(kind, 2)

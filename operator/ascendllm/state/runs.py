@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from ascendllm.checks.result import CheckResult, read_result
+from ascendllm.checks.result import CheckResult, is_number, read_result
 from ascendllm.desired import names
 from ascendllm.exceptions import CheckError
 
@@ -17,6 +17,8 @@ LOAD = "load"
 """The check of a run without a job: it records that a revision missed its progress deadline."""
 
 _SIZE_LIMIT = 256 * 1024
+_LARGEST = 2**53
+"""Beyond it an integer and a float of JSON are not the same number any more."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,19 @@ def _sealed(data: Mapping[str, Any], record: Mapping[str, Any]) -> CheckResult:
 
 def _progress(text: object) -> Mapping[str, Any] | None:
     value = _object(text)
-    if value is None or not all(isinstance(value.get(key), int) for key in ("done", "total")):
+    if value is None or not all(_countable(value.get(key)) for key in ("done", "total")):
         return None
-    kept: dict[str, Any] = {"done": value["done"], "total": value["total"]}
-    for key in ("ratePerSecond", "etaSeconds"):
-        if isinstance(value.get(key), int | float) and not isinstance(value[key], bool):
-            kept[key] = round(value[key], 2) if key == "ratePerSecond" else int(value[key])
+    kept: dict[str, Any] = {"done": int(value["done"]), "total": int(value["total"])}
+    if _countable(value.get("ratePerSecond")):
+        kept["ratePerSecond"] = round(value["ratePerSecond"], 2)
+    if _countable(value.get("etaSeconds")):
+        kept["etaSeconds"] = int(value["etaSeconds"])
     return kept
+
+
+def _countable(value: object) -> bool:
+    """Whether it is a number that the API server takes for an integer, too."""
+    return is_number(value) and 0 <= cast(float, value) <= _LARGEST
 
 
 def _object(text: object) -> Mapping[str, Any] | None:

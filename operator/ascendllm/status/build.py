@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ascendllm.api.spec import Spec
+from ascendllm.checks.result import is_number
 from ascendllm.decide.checks import CheckState, Standing, judged
 from ascendllm.decide.decision import Decision
 from ascendllm.desired import names
@@ -19,10 +20,12 @@ from ascendllm.state.times import format_time
 from ascendllm.status.conditions import READY, RECONCILING, STALLED, Condition, merge
 from ascendllm.status.figures import check_status
 from ascendllm.status.situations import Scene, conditions_of
+from ascendllm.status.text import shortened
 
 __all__ = ["build_status", "failed_status", "phase", "refused_status"]
 
 _HISTORY = 10
+_VERSION_BYTES = 80
 
 
 def build_status(
@@ -121,8 +124,8 @@ def _startup(observed: Observed, decision: Decision) -> Mapping[str, Any] | None
         return None
     for run in observed.runs:
         seconds = run.record.get("launchSeconds")
-        if run.revision == decision.revision.hash and isinstance(seconds, int | float):
-            return {"launchSeconds": round(float(seconds), 2)}
+        if run.revision == decision.revision.hash and is_number(seconds):
+            return {"launchSeconds": round(cast(float, seconds), 2)}
     return None
 
 
@@ -132,7 +135,7 @@ def _runtime(observed: Observed, decision: Decision) -> Mapping[str, Any] | None
     images = {pod.image_id for pod in observed.pods_of(decision.revision.hash) if pod.image_id}
     version = next(
         (
-            state.result.figures["vllm"]
+            shortened(str(state.result.figures["vllm"]), _VERSION_BYTES)
             for state in decision.states
             if state.result is not None and isinstance(state.result.figures.get("vllm"), str)
         ),

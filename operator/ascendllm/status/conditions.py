@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ascendllm.status.text import shortened
+
 __all__ = ["AVAILABLE", "READY", "RECONCILING", "STALLED", "VALIDATED", "Condition", "merge"]
 
 READY = "Ready"
@@ -20,7 +22,7 @@ RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
 Truth = Literal["True", "False", "Unknown"]
-_MESSAGE_LIMIT = 1500
+_MESSAGE_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,9 @@ def merge(
             "type": condition.type,
             "status": condition.status,
             "reason": condition.reason,
-            "message": _cut(condition.message),
+            "message": shortened(condition.message, _MESSAGE_BYTES),
             "lastTransitionTime": times.get((condition.type, condition.status)) or now,
             "observedGeneration": generation,
         }
         for condition in conditions
     ]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LIMIT else text[: _MESSAGE_LIMIT - 1] + "…"

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from ascendllm.api.status import BenchStatus, CheckStatus, MmluStatus, SmokeStatus
 from ascendllm.checks.result import is_number
 from ascendllm.decide.checks import CheckState, Standing
+from ascendllm.status.text import shortened
 
 __all__ = ["check_status"]
 
@@ -20,7 +21,11 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "bench": BenchStatus,
     "mmlu": MmluStatus,
 }
-_TEXT_LIMIT = 400
+_MESSAGE_BYTES = 300
+_TEXT_BYTES = 80
+_ITEMS = 10
+_LARGEST = 2**53
+"""Beyond it an integer and a float of JSON are not the same number any more."""
 
 _SHOWN = {
     Standing.PENDING: "Pending",
@@ -67,7 +72,7 @@ def check_status(state: CheckState) -> dict[str, Any]:
             **common,
             "result": result.result,
             "reason": result.reason,
-            "message": _cut(result.message),
+            "message": shortened(result.message, _MESSAGE_BYTES),
             "startedAt": result.started_at,
             "finishedAt": result.finished_at,
             "attempt": state.finished.attempt if state.finished is not None else None,
@@ -82,14 +87,23 @@ def _figures(check: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         if key not in figures:
             continue
         value = figures[key]
-        try:
-            adapter.validate_python(value)
-        except ValidationError:
+        if not _fits(adapter, value):
             continue
-        if is_number(value) and isinstance(value, float):
+        if isinstance(value, float):
             value = round(value, 2)
         shown[key] = _shortened(value)
     return shown
+
+
+def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
+    """Whether the API server takes the value for this figure: as JSON, and no number too large."""
+    if is_number(value) and abs(value) > _LARGEST:
+        return False
+    try:
+        adapter.validate_json(json.dumps(value, allow_nan=False), strict=True)
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -104,9 +118,9 @@ def _adapters(check: str) -> Mapping[str, TypeAdapter[Any]]:
 
 def _shortened(value: Any) -> Any:
     if isinstance(value, str):
-        return _cut(value)
+        return shortened(value, _TEXT_BYTES)
     if isinstance(value, list):
-        return [_shortened(item) for item in value[:32]]
+        return [_shortened(item) for item in value[:_ITEMS]]
     if isinstance(value, dict):
         return {key: _shortened(item) for key, item in value.items() if item is not None}
     return value
@@ -117,7 +131,3 @@ def _clean(value: Mapping[str, Any]) -> dict[str, Any]:
     # What json cannot write, the API server cannot read.
     json.dumps(kept, allow_nan=False)
     return kept
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"

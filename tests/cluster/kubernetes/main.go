@@ -1,4 +1,4 @@
-// Command kube is every Kubernetes component that the test cluster runs, in one
+// Command kubernetes is every Kubernetes component that the test cluster runs, in one
 // binary: like BusyBox, it is the component whose name it is called by.
 package main
 

@@ -81,6 +81,7 @@ async def test_the_request_is_the_protocol_to_the_letter(data: Path) -> None:
     assert sent["allowed_token_ids"] == [server.ids(f" {letter}")[-1] for letter in "ABCD"]
     assert (sent["max_tokens"], sent["temperature"], sent["logprobs"]) == (1, 0, 20)
     assert sent["return_tokens_as_token_ids"] is True
+    assert sent["repetition_penalty"] == 1.0, "not what generation_config.json says"
 
 
 async def test_subjects_go_out_one_after_the_other(data: Path) -> None:
@@ -286,9 +287,9 @@ async def test_going_on_after_a_kill(data: Path) -> None:
     assert (await run_mmlu(third, data, None, finished)).figures["questions"] == 10
     assert third.seen["/v1/completions"] == 0
 
-    for changes in ({"shots": 4}, {"model": "n"}):
-        server = FakeServer(letter=right_letter, model=changes.get("model", "m"))
-        await run_mmlu(server, data, None, finished, **changes)
+    for shots, model in ((4, "m"), (5, "n")):
+        server = FakeServer(letter=right_letter, model=model)
+        await run_mmlu(server, data, None, finished, shots=shots, model=model)
         assert server.seen["/v1/completions"] == 10
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,13 @@ async def test_progress_and_checkpoint(tmp_path: Path) -> None:
     async with ConfigMapServer().serve() as server:
         writer = sink(server, tmp_path)
         await writer.tell(Snapshot(0, 0, None))
-        await writer.tell(Snapshot(5, 10, lambda: "so far"))
+        await writer.tell(Snapshot(5, 10, lambda: "so far", begun=(time.monotonic() - 1, 0)))
     first = json.loads(server.patches[0]["progress.json"])
     assert first.keys() == {"done", "total", "ratePerSecond", "updatedAt"}
     assert "checkpoint" not in server.patches[0]
     second = json.loads(server.data["progress.json"])
     assert (second["done"], second["total"]) == (5, 10)
-    assert second["ratePerSecond"] > 0
+    assert 0 < second["ratePerSecond"] <= 5
     assert isinstance(second["etaSeconds"], int)
     assert server.data["checkpoint"] == "so far"
     assert server.data["run.json"] == "{}"

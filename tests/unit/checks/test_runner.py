@@ -174,7 +174,7 @@ async def test_a_sink_that_breaks_takes_nothing_with_it(
         async def tell(self, snapshot: Snapshot) -> None:
             raise OSError("disk full")
 
-        leave = tell  # type: ignore[assignment]
+        leave = tell
 
         async def finish(self, result: CheckResult, documents: Documents) -> None:
             raise OSError("disk full")
@@ -192,13 +192,16 @@ async def test_a_sink_that_breaks_takes_nothing_with_it(
 
 def test_the_rate_is_over_the_last_minute_and_ignores_what_was_there() -> None:
     meter = RateMeter()
-    assert meter.look(0.0, 9000, 14042) == Progress(9000, 14042, 0.0, None)
-    assert meter.look(10.0, 9100, 14042) == Progress(9100, 14042, 10.0, 495)
+
+    def look(at: float, done: int) -> Progress:
+        return meter.look(at, Snapshot(done, 14042, None, begun=(0.0, 9000)))
+
+    assert look(10.0, 9100) == Progress(9100, 14042, 10.0, 495)
     for second in range(20, 101, 10):
-        last = meter.look(float(second), 9100, 14042)
-    assert last.rate == 0.0
-    assert last.eta is None
-    assert meter.look(110.0, 14042, 14042).eta == 0
+        last = look(float(second), 9100)
+    assert (last.rate, last.eta) == (0.0, None)
+    assert look(110.0, 14042).eta == 0
+    assert RateMeter().look(5.0, Snapshot(0, 0, None)) == Progress(0, 0, 0.0, None)
 
 
 def test_lines_for_people() -> None:

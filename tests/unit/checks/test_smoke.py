@@ -35,7 +35,7 @@ async def test_a_right_server_passes(kind: str, name: str) -> None:
     assert results(outcome) == dict.fromkeys(
         ["health", "version", "models", name, "streaming", "usage"], "Passed"
     )
-    assert outcome.figures["serverVersion"] == "0.18.0"
+    assert outcome.figures["vllm"] == "0.18.0"
     assert outcome.figures["maxModelLen"] == 4096
     checks: Any = outcome.figures["checks"]
     assert all(check["latencyMs"] >= 0 for check in checks)

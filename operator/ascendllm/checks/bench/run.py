@@ -84,6 +84,7 @@ async def check_bench(options: BenchOptions, tracker: Tracker, _checkpoint: str 
     prompts = await _prompts(options)
     load = _Load(options, iter(prompts), tracker)
     tracker.figures = lambda: asked | {"completed": tracker.done, "failed": load.failed}
+    tracker.begin(options.requests)
     samples, duration, lag = await load.run()
     if len(samples) != options.requests:
         raise CheckError("InternalError", f"{len(samples)} of {options.requests} requests counted")

@@ -77,21 +77,31 @@ def _sampled(body: Mapping[str, object]) -> tuple[int, float, dict[int, float]]:
     tops = logprobs.get("top_logprobs")
     if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != 1:
         raise _missing("not exactly one token with its log-probability")
-    if len(values) != 1 or not isinstance(values[0], int | float):
+    if len(values) != 1 or not _is_float(values[0]):
         raise _missing(f"the log-probability {values!r:.80}")
     if not isinstance(tops, list) or len(tops) != 1 or not isinstance(tops[0], dict):
         raise _missing("no top_logprobs")
     top = {_token_id(key): value for key, value in tops[0].items()}
-    if not all(isinstance(value, int | float) for value in top.values()):
+    if not all(_is_float(value) for value in top.values()):
         raise _missing("a top log-probability that is no number")
     return _token_id(tokens[0]), float(values[0]), cast("dict[int, float]", top)
 
 
 def _token_id(key: object) -> int:
     """`token_id:362` as `return_tokens_as_token_ids` writes it."""
-    if isinstance(key, str) and key.startswith("token_id:") and key[9:].isdecimal():
+    if (
+        isinstance(key, str)
+        and key.startswith("token_id:")
+        and key[9:].isdecimal()
+        and len(key) < 30
+    ):
         return int(key[9:])
     raise _missing(f"the token {key!r:.60} where token_id:N was asked for")
+
+
+def _is_float(value: object) -> bool:
+    """A JSON number that a float can hold, NaN and infinities included: those are told apart."""
+    return is_number(value) or isinstance(value, float)
 
 
 def _sound(value: object) -> bool:

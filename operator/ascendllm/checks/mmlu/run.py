@@ -32,6 +32,10 @@ __all__ = ["MMLU", "MmluOptions", "check_mmlu"]
 
 MMLU = CheckName("mmlu", protocol_number=1)
 
+NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""vLLM takes what is unset from the model's generation_config.json; a penalty there would change
+which letter is sampled, and lm-eval's log-probabilities know none."""
+
 
 @dataclass(frozen=True, slots=True)
 class MmluOptions:
@@ -93,7 +97,7 @@ async def check_mmlu(options: MmluOptions, tracker: Tracker, checkpoint: str | N
             "protocol": protocol.name,
             "shots": options.shots,
         }
-        tracker.total, tracker.done = data.counts.questions, answers.done
+        tracker.begin(data.counts.questions, answers.done)
         tracker.checkpoint = answers.to_text
         tracker.figures = lambda: (
             common
@@ -167,6 +171,7 @@ async def _ask(
         "prompt": item.prompt,
         "max_tokens": 1,
         "temperature": 0,
+        **NEUTRAL,
         "logprobs": LOGPROBS,
         "return_tokens_as_token_ids": True,
         "allowed_token_ids": list(letters),

@@ -13,6 +13,7 @@ from ascendllm.checks.endpoint import ANSWER_BYTES, RETRYABLE, Endpoint, refusal
 from ascendllm.checks.events import EventReader
 from ascendllm.checks.result import compact_json
 from ascendllm.checks.retry import RetryPolicy
+from ascendllm.checks.sinks import warn
 from ascendllm.exceptions import CheckError
 
 __all__ = ["Answer", "Http"]
@@ -60,6 +61,8 @@ class Http:
             except CheckError as error:
                 if error.reason != "ServerUnreachable" or attempt == attempts:
                     raise
+                if attempt == 1:
+                    warn(f"{error.message}; trying again, up to {attempts} times")
             if retry:
                 await asyncio.sleep(retry.pause(attempt))
         raise AssertionError("the last attempt returns or raises")

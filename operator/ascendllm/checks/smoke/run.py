@@ -56,7 +56,7 @@ async def check_smoke(options: SmokeOptions, tracker: Tracker, _checkpoint: str 
     ) as client:
         steps = _Steps(Http(client, options.endpoint, options.request_timeout), options)
         named = steps.in_order()
-        tracker.total = len(named)
+        tracker.begin(len(named))
         tracker.figures = lambda: {"checks": list(steps.findings)} | steps.facts
         error: CheckError | None = None
         for name, step in named:
@@ -139,7 +139,7 @@ class _Steps:
         version = json_object(answer.body, answer.what).get("version")
         if not isinstance(version, str) or not version:
             raise WrongError('{"version": "…"}', repr(answer.body[:80]))
-        self.facts["serverVersion"] = version[:100]
+        self.facts["vllm"] = version[:100]
         return version[:100]
 
     async def _models(self) -> str:
