@@ -23,9 +23,10 @@ from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
 from ascendllm.kube.cluster import Cluster, Object
-from ascendllm.kube.compare import differs
+from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
 from ascendllm.kube.kinds import CHILDREN, KINDS
+from ascendllm.kube.run_cache import RunCache
 from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
@@ -64,6 +65,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster = cluster
+        self._runs = RunCache(cluster)
         self._settings = settings
         self._clock = clock
 
@@ -80,6 +82,7 @@ class Reconciler:
         resource = await self._cluster.get(KIND, namespace, name)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             # The garbage collector does the rest, through the owner references.
+            self._runs.forget(namespace, _selector(name))
             return None
         observed = await self._observe(resource)
         owner = Owner.of(resource)
@@ -107,9 +110,14 @@ class Reconciler:
 
     async def _observe(self, resource: Object) -> Observed:
         namespace, name = resource["metadata"]["namespace"], resource["metadata"]["name"]
-        selector = f"{names.NAME}={name}"
+        selector = _selector(name)
         lists = await asyncio.gather(
-            *(self._cluster.list(kind, namespace, selector) for kind in CHILDREN)
+            *(
+                self._runs.list(namespace, selector)
+                if kind == "ConfigMap"
+                else self._cluster.list(kind, namespace, selector)
+                for kind in CHILDREN
+            )
         )
         uid = resource["metadata"]["uid"]
         objects = {
@@ -161,7 +169,9 @@ class Reconciler:
             if there is not None:
                 _refuse_foreign(owner, kind, there)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
-        await self._cluster.apply(item)
+        patch = leftover(item, await self._cluster.apply(item))
+        if patch:
+            await self._cluster.merge(kind, owner.namespace, name, patch)
 
     async def _write_status(
         self, resource: Object, status: Mapping[str, Any], observed: Observed
@@ -209,6 +219,10 @@ class Reconciler:
         except ClusterError as error:
             # An event is a courtesy: the status has been written.
             logger.warning("event not written: %s", error)
+
+
+def _selector(name: str) -> str:
+    return f"{names.NAME}={name}"
 
 
 def _wake(decision: Decision, observed: Observed) -> float | None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ascendllm.kube.client import ApiServer
-from ascendllm.kube.kinds import path
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
+
+from ascendllm.kube.client import ApiServer
+from ascendllm.kube.kinds import path
 
 __all__ = ["Admin", "admin"]
 
@@ -22,7 +23,7 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 
 
 class Admin(ApiServer):
-    """The client of the operator, with the rest of the verbs; kubectl takes half a second a call."""
+    """The operator's client with the rest of the verbs; kubectl takes half a second a call."""
 
     async def kubectl_apply(
         self, item: Object, *, dry_run: bool = False, strict: bool = True
@@ -50,7 +51,7 @@ class Admin(ApiServer):
         }
         return dict(await self._request("POST", where, query, item))
 
-    async def merge(
+    async def edit(
         self,
         kind: str,
         namespace: str | None,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from ascendllm.kube.client import ApiServer, connect
 from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
@@ -55,9 +56,7 @@ async def world(
     control_plane: ControlPlane, admin: Admin, api: ApiServer, settings: Settings
 ) -> World:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    await admin.post(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    )
+    await admin.post({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     world = World(admin, control_plane, namespace)
     world.reconciler = Reconciler(api, settings, world.clock)
     return world

@@ -75,9 +75,7 @@ async def test_scaled_to_zero_and_back(world: World) -> None:
 async def test_the_scale_subresource(world: World) -> None:
     await world.apply(resource(validation=SMOKE))
     await world.prove(checks=("smoke",))
-    scale = json.loads(
-        world.kubectl("get", "--raw", _scale_path(world))
-    )
+    scale = json.loads(world.kubectl("get", "--raw", _scale_path(world)))
     served = await world.served()
     assert scale["spec"]["replicas"] == 1
     assert scale["status"] == {

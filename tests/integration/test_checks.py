@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from ascendllm.desired import names
 from integration.world import World, resource
 

@@ -108,7 +108,11 @@ async def test_a_note_that_somebody_spoiled_is_written_anew(world: World) -> Non
 async def test_a_crashing_server_is_told_with_its_last_words(world: World) -> None:
     await world.apply(resource(validation=SMOKE))
     await world.settle()
-    crashed = {"exitCode": 1, "reason": "Error", "message": "first\nRuntimeError: no NPU \U0001f600"}
+    crashed = {
+        "exitCode": 1,
+        "reason": "Error",
+        "message": "first\nRuntimeError: no NPU \U0001f600",
+    }
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
     await world.move_pods(ready=False, restarts=3, state=state)
     pod = (await world.serving_pods())[0]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from ascendllm.kube.client import ApiServer
 from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
@@ -31,12 +32,12 @@ class Nodes:
         await self._admin._request("POST", "/api/v1/nodes", None, node)
         self._names.append(name)
         capacity = {"status": {"capacity": {self.resource: "16"}}}
-        await self._admin.merge("Node", None, name, capacity, subresource="status")
+        await self._admin.edit("Node", None, name, capacity, subresource="status")
         return name
 
     async def label(self, name: str, chip: str) -> None:
         labels = {"node.kubernetes.io/npu.chip.name": chip}
-        await self._admin.merge("Node", None, name, {"metadata": {"labels": labels}})
+        await self._admin.edit("Node", None, name, {"metadata": {"labels": labels}})
 
     async def clear(self) -> None:
         for name in self._names:
@@ -85,7 +86,9 @@ async def test_several_generations(world: World, nodes: Nodes) -> None:
     assert first in message
     assert second in message
     assert "spec.npu.generation" in message
-    await world.apply(resource(validation=SMOKE, npu={"resource": nodes.resource, "generation": "A2"}))
+    await world.apply(
+        resource(validation=SMOKE, npu={"resource": nodes.resource, "generation": "A2"})
+    )
     await world.settle()
     assert (await world.conditions())["Reconciling"].startswith("True/")
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
+
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names
 from ascendllm.kube.kinds import CHILDREN
@@ -125,7 +126,7 @@ class World:
         self, kind: str, name: str, change: Mapping[str, Any], subresource: str = ""
     ) -> None:
         """As `kubectl edit` by somebody."""
-        await self.admin.merge(kind, self.namespace, name, change, subresource=subresource)
+        await self.admin.edit(kind, self.namespace, name, change, subresource=subresource)
 
     async def remove(self, kind: str, name: str) -> None:
         """As `kubectl delete --grace-period=0 --force`."""
@@ -317,7 +318,7 @@ class World:
         await self.write_data(job, **{"result.json": text})
 
     async def write_data(self, job: Mapping[str, Any], **data: str) -> None:
-        await self.admin.merge(
+        await self.admin.edit(
             "ConfigMap",
             self.namespace,
             job["metadata"]["name"],

@@ -68,7 +68,9 @@ def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -
     )
     others = _others(revision.hash, observed)
     still_there = [
-        pod for pod in observed.pods if pod.revision != revision.hash and not pod.finished
+        pod
+        for pod in observed.pods
+        if (pod.revision != revision.hash or observed.inherited(pod)) and not pod.finished
     ]
 
     # It missed its deadline once and would miss it again: raising it would only loop.

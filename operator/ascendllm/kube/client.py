@@ -33,6 +33,9 @@ _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _PAGES = 200
 _IN_FLIGHT = 24
+_JSON = "application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
 
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -119,16 +122,22 @@ class ApiServer:
             raise
 
     async def list(
-        self, kind: str, namespace: str | None = None, selector: str = ""
+        self,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        *,
+        metadata_only: bool = False,
     ) -> tuple[Object, ...]:
         """All objects that a label selector matches, of one namespace or of all."""
         items: list[Object] = []
+        accept = _METADATA_LIST if metadata_only else _JSON
         query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
         for _ in range(_PAGES):
-            page = await self._request("GET", path(kind, namespace), query)
+            page = await self._request("GET", path(kind, namespace), query, accept=accept)
             # The items of a list come without the two, which what is applied has.
             about = {"apiVersion": KINDS[kind].api_version, "kind": kind}
-            items += [about | item for item in page.get("items") or []]
+            items += [item | about for item in page.get("items") or []]
             following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return tuple(items)
@@ -138,6 +147,11 @@ class ApiServer:
     async def apply(self, item: Object) -> Object:
         """Server-side apply, as owner of the given fields."""
         return await self._apply(item, "")
+
+    async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
+        """Merge patch: lists are replaced whole."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._request("PATCH", path(kind, namespace, name), query, patch, _MERGE)
 
     async def apply_status(self, item: Object) -> Object:
         """Server-side apply of an object's status."""
@@ -180,10 +194,11 @@ class ApiServer:
         where: str,
         query: Mapping[str, str] | None = None,
         body: Object | bytes | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Object:
         headers = {
-            "Accept": "application/json",
+            "Accept": accept,
             "Content-Type": content_type,
             "User-Agent": self._client.user_agent,
         }

@@ -21,12 +21,20 @@ class Cluster(Protocol):
         """The object, or None where there is none."""
 
     async def list(
-        self, kind: str, namespace: str | None = None, selector: str = ""
+        self,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        *,
+        metadata_only: bool = False,
     ) -> tuple[Object, ...]:
         """All objects that a label selector matches, of one namespace or of all."""
 
     async def apply(self, item: Object) -> Object:
         """Server-side apply, as owner of the given fields."""
+
+    async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
+        """Merge patch: lists are replaced whole."""
 
     async def apply_status(self, item: Object) -> Object:
         """Server-side apply of an object's status."""

@@ -15,9 +15,11 @@ from typing import Any
 from ascendllm.api.scalars import parse_quantity
 from ascendllm.desired.names import FIELD_MANAGER
 
-__all__ = ["differs"]
+__all__ = ["differs", "leftover"]
 
 _QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
+_SHARED = frozenset({"ownerReferences"})
+"""Lists of which only our own elements are ours."""
 
 
 def differs(desired: Mapping[str, Any], live: Mapping[str, Any], *, subresource: str = "") -> bool:
@@ -34,12 +36,38 @@ def differs(desired: Mapping[str, Any], live: Mapping[str, Any], *, subresource:
     return owned is not None and _owns_more(owned, desired)
 
 
+def leftover(desired: Mapping[str, Any], applied: Mapping[str, Any]) -> dict[str, Any]:
+    """A merge patch for the lists that an apply could not bring to what is desired; {} for none.
+
+    An apply leaves the elements that somebody else added where they are, such as a variable of
+    `kubectl set env`. Owner references may be shared.
+
+    Args:
+        desired: The object as it was applied.
+        applied: What the API server made of it.
+    """
+    patch: dict[str, Any] = {}
+    for key, value in desired.items():
+        live = applied.get(key)
+        if isinstance(value, Mapping) and isinstance(live, Mapping):
+            below = leftover(value, live)
+            if below:
+                patch[key] = below
+        elif isinstance(value, list) and key not in _SHARED:
+            if not _covers(live, value, in_quantity=False):
+                patch[key] = value
+    return patch
+
+
 def _covers(live: Any, desired: Any, *, in_quantity: bool) -> bool:
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping):
             return False
         return all(
-            key in live and _covers(live[key], value, in_quantity=in_quantity or key in _QUANTITIES)
+            key in live
+            and (_holds if key in _SHARED else _covers)(
+                live[key], value, in_quantity=in_quantity or key in _QUANTITIES
+            )
             for key, value in desired.items()
         )
     if isinstance(desired, list | tuple):
@@ -58,6 +86,13 @@ def _covers(live: Any, desired: Any, *, in_quantity: bool) -> bool:
     # JSON has one kind of number: the server writes 66 for 66.0.
     numbers = isinstance(live, int | float) and isinstance(desired, int | float)
     return numbers and live == desired and isinstance(live, bool) == isinstance(desired, bool)
+
+
+def _holds(live: Any, desired: Any, *, in_quantity: bool) -> bool:
+    """Whether a list holds all that is desired, and perhaps more."""
+    return isinstance(live, list) and all(
+        any(_covers(item, wanted, in_quantity=in_quantity) for item in live) for wanted in desired
+    )
 
 
 def _same_quantity(live: Any, desired: Any) -> bool:

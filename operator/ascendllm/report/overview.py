@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ascendllm.decide.checks import CHECKS
 from ascendllm.report.conditions import ready_condition
 from ascendllm.report.table import aligned, number, progress_bar
 
@@ -30,7 +31,8 @@ def detail(resource: Mapping[str, Any]) -> str:
     if checks:
         rows = [
             (name, str(check["result"]), _attempt(check), _told(check))
-            for name, check in checks.items()
+            for name in CHECKS
+            if (check := checks.get(name)) is not None
         ]
         lines += ["", aligned([("CHECK", "RESULT", "ATTEMPT", "MESSAGE"), *rows])]
     for warning in status.get("warnings") or []:

@@ -67,7 +67,16 @@ class Observed:
 
     def pods_of(self, revision: str) -> tuple[Pod, ...]:
         """The serving pods of one revision that are not on their way out."""
-        return tuple(p for p in self.pods if p.revision == revision and not p.terminating)
+        return tuple(
+            pod
+            for pod in self.pods
+            if pod.revision == revision and not pod.terminating and not self.inherited(pod)
+        )
+
+    def inherited(self, pod: Pod) -> bool:
+        """Whether a pod is of a deleted resource of the same name: it will end soon."""
+        born: str = self.resource["metadata"].get("creationTimestamp") or ""
+        return pod.created < born
 
     @property
     def served(self) -> str | None:

@@ -28,6 +28,7 @@ class Pod:
     """What matters of a serving pod.
 
     Attributes:
+        created: When it was created, as Kubernetes writes it.
         terminating: On its way out, or already ended (by an eviction, say).
         finished: Ended: it holds no NPU any more.
         image_id: The running image's digest, or "" before it runs.
@@ -38,6 +39,7 @@ class Pod:
     name: str
     uid: str
     revision: str
+    created: str
     ready: bool
     terminating: bool
     finished: bool
@@ -58,6 +60,7 @@ class Pod:
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             revision=metadata.get("labels", {}).get(names.REVISION, ""),
+            created=metadata.get("creationTimestamp") or "",
             ready=ready_condition.get("status") == "True" and not finished,
             terminating="deletionTimestamp" in metadata or finished,
             finished=finished,

@@ -111,7 +111,7 @@ def missed_deadline(scene: Scene) -> Row | None:
     return Row(
         "False",
         "ProgressDeadlineExceeded",
-        f"{outcome.reason}: {outcome.message}; change the spec once the cause is mended",
+        f"{outcome.reason}: {outcome.message}; it goes on by itself once its pods are ready",
         stalled=True,
         validated=unknown if scene.spec.validation else None,
     )
