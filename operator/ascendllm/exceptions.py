@@ -1,9 +1,9 @@
 """The errors that AscendLLM raises on purpose.
 
 AscendError
-├── SpecError           what a resource or a command line asks for cannot be done: says what to change
+├── SpecError           what a resource or a command line asks for cannot be done
 ├── SettingsError       the operator's own settings are wrong
-├── ClusterError        the API server refused or failed (kube.errors says which way)
+├── ClusterError        the API server refused, failed, or did not answer
 ├── CheckError          a check reached no verdict: becomes a result `Error` with this reason
 └── UsageError          an argument list that `vllm serve` would refuse
 """

@@ -25,7 +25,11 @@ _REST = argparse.REMAINDER
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 1 and a message where it can't be done."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["kubectl"] and given[1:2] != ["--"]:
+        # What follows is kubectl's, also where it looks like an option of ours.
+        given.insert(1, "--")
+    options = _parser().parse_args(given)
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)
@@ -133,12 +137,17 @@ def _kubeconfig(_: argparse.Namespace) -> int:
     return 0
 
 
+def _rest(options: argparse.Namespace) -> list[str]:
+    arguments: list[str] = options.arguments
+    return arguments[1:] if arguments[:1] == ["--"] else arguments
+
+
 def _kubectl(options: argparse.Namespace) -> int:
-    return _become(_current().kubectl_command(options.arguments))
+    return _become(_current().kubectl_command(_rest(options)))
 
 
 def _node_exec(options: argparse.Namespace) -> int:
-    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    arguments = _rest(options)
     if not arguments:
         raise ClusterError("node-exec: needs a command, such as `node-exec -- ls /opt`")
     return _become(_current().node_command(arguments))

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -122,17 +122,21 @@ class Provider(ABC):
         """
         limit = f"--timeout={_READY_TIMEOUT}s"
         escaped = npus.resource.replace(".", "\\.")
+        self._wait_for(
+            "a node that has registered", lambda: bool(self.kubectl("get", "nodes", "-o", "name"))
+        )
         self.kubectl("wait", "node", "--all", "--for=condition=Ready", limit)
-        self._wait_for_plugin()
+        # The node's status may still tell of the devices of an earlier kubelet.
+        listening = self.node_command(["test", "-e", PLUGIN_LISTENING])
+        self._wait_for("the device plugin to register", lambda: succeeds(listening))
         has_npus = f"--for=jsonpath={{.status.capacity.{escaped}}}={npus.count}"
         self.kubectl("wait", "node", "--all", has_npus, limit)
 
-    def _wait_for_plugin(self) -> None:
-        """Wait until the kubelet knows the devices: the node's status may tell of earlier ones."""
+    def _wait_for(self, what: str, there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT
-        while not succeeds(self.node_command(["test", "-e", PLUGIN_LISTENING])):
+        while not there():
             if time.monotonic() > deadline:
-                raise ClusterError("the device plugin did not register; its logs may say why")
+                raise ClusterError(f"waited in vain for {what}; the cluster's logs may say why")
             time.sleep(_PAUSE)
 
     def capacity(self, resource: str) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, model_validator
 
+from ascendllm.api.model import ResourceModel
 from ascendllm.api.scalars import (
     AbsolutePath,
     Duration,
@@ -49,27 +49,14 @@ def _rules(*rules: dict[str, Any]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(rules)}
 
 
-class SpecModel(BaseModel):
-    """What every part of the spec has in common: camelCase, immutable, nothing unknown."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-
-class LocalObject(SpecModel):
+class LocalObject(ResourceModel):
     """An object of this namespace, by name."""
 
     name: ObjectName
     """The object's name."""
 
 
-class PvcSource(SpecModel):
+class PvcSource(ResourceModel):
     """A folder on a PersistentVolumeClaim of this namespace."""
 
     claim_name: ObjectName
@@ -81,7 +68,7 @@ class PvcSource(SpecModel):
     """The folder inside the volume, relative to its root; the root itself when unset."""
 
 
-class ModelSource(SpecModel):
+class ModelSource(ResourceModel):
     """Where the weights are; exactly one of the fields."""
 
     model_config = ConfigDict(
@@ -106,7 +93,7 @@ class ModelSource(SpecModel):
         return self
 
 
-class Model(SpecModel):
+class Model(ResourceModel):
     """Which model is served."""
 
     source: ModelSource
@@ -124,7 +111,7 @@ class Model(SpecModel):
     """A base model is checked by completions, an instruct model by chat."""
 
 
-class Runtime(SpecModel):
+class Runtime(ResourceModel):
     """Which vLLM-Ascend image serves, and how its container is set up."""
 
     version: (
@@ -173,7 +160,7 @@ class Runtime(SpecModel):
     """The size of /dev/shm, which tensor parallel workers talk through."""
 
 
-class Npu(SpecModel):
+class Npu(ResourceModel):
     """The NPUs of one pod."""
 
     resource: ResourceName = "huawei.com/Ascend910"
@@ -187,7 +174,7 @@ class Npu(SpecModel):
     node.kubernetes.io/npu.chip.name."""
 
 
-class Engine(SpecModel):
+class Engine(ResourceModel):
     """How vLLM runs; each field is an option of `vllm serve`."""
 
     tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -248,7 +235,7 @@ class Engine(SpecModel):
     of the resource sets are refused by name."""
 
 
-class Service(SpecModel):
+class Service(ResourceModel):
     """The Service that clients use."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
@@ -263,7 +250,7 @@ class Service(SpecModel):
     """Annotations of the Service, such as a cloud's load balancer wants."""
 
 
-class Rollout(SpecModel):
+class Rollout(ResourceModel):
     """How a new revision gets traffic."""
 
     gate: bool = True
@@ -273,11 +260,11 @@ class Rollout(SpecModel):
     """How long a revision may take until its pods are ready."""
 
 
-class SmokeCheck(SpecModel):
+class SmokeCheck(ResourceModel):
     """The server answers, in the right shapes, under the right name."""
 
 
-class BenchCheck(SpecModel):
+class BenchCheck(ResourceModel):
     """Throughput and latency in a closed loop, with the definitions of `vllm bench serve`."""
 
     input_tokens: Annotated[int, Field(ge=1, le=1_048_576)] = 128
@@ -293,7 +280,7 @@ class BenchCheck(SpecModel):
     """Requests in all."""
 
 
-class DataSource(SpecModel):
+class DataSource(ResourceModel):
     """Where a data set is; exactly one of pvc, image and hostPath."""
 
     model_config = ConfigDict(
@@ -325,7 +312,7 @@ class DataSource(SpecModel):
         return self
 
 
-class Baseline(SpecModel):
+class Baseline(ResourceModel):
     """The published figure that the model is held against."""
 
     value: Annotated[float, Field(ge=0, le=100)]
@@ -338,7 +325,7 @@ class Baseline(SpecModel):
     """Where the figure was published."""
 
 
-class MmluCheck(SpecModel):
+class MmluCheck(ResourceModel):
     """MMLU by the letters' log-probabilities, as lm-eval asks it (protocol lmEval)."""
 
     shots: Annotated[int, Field(ge=0, le=5)] = 5
@@ -354,7 +341,7 @@ class MmluCheck(SpecModel):
     """How many percent points below the baseline still pass."""
 
 
-class Toleration(SpecModel):
+class Toleration(ResourceModel):
     """A toleration, as in a pod."""
 
     key: Annotated[str, Field(max_length=317)] | None = None
@@ -369,7 +356,7 @@ class Toleration(SpecModel):
     """How long a NoExecute taint is tolerated."""
 
 
-class Resources(SpecModel):
+class Resources(ResourceModel):
     """Compute resources, as in a container."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
@@ -378,7 +365,7 @@ class Resources(SpecModel):
     """What is not exceeded."""
 
 
-class JobSettings(SpecModel):
+class JobSettings(ResourceModel):
     """Where and with what the validation jobs run; they need no NPU."""
 
     resources: Resources | None = None
@@ -391,7 +378,7 @@ class JobSettings(SpecModel):
     """Taints that the jobs tolerate."""
 
 
-class Validation(SpecModel):
+class Validation(ResourceModel):
     """The proof that is asked for, check by check, in the order smoke, bench, mmlu."""
 
     smoke: SmokeCheck | None = None
@@ -413,7 +400,7 @@ class Validation(SpecModel):
     """Where and with what the jobs run."""
 
 
-class Spec(SpecModel):
+class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
     model_config = ConfigDict(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from ascendllm.api.model import ResourceModel
 
 __all__ = ["BenchStatus", "CheckProgress", "Condition", "MmluStatus", "SmokeStatus", "Status"]
 
@@ -18,19 +19,7 @@ CheckOutcome = Literal["Pending", "Running", "Passed", "Failed", "Error", "Incon
 Verdict = Literal["Passed", "Failed", "Error", "Inconclusive", "Running", "None"]
 
 
-class StatusModel(BaseModel):
-    """What every part of the status has in common."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-
-class Condition(StatusModel):
+class Condition(ResourceModel):
     """A condition as `metav1.Condition` has it."""
 
     type: Annotated[str, Field(max_length=316)]
@@ -47,7 +36,7 @@ class Condition(StatusModel):
     """The generation that this was said of."""
 
 
-class CheckProgress(StatusModel):
+class CheckProgress(ResourceModel):
     """How far a running check is."""
 
     done: int
@@ -60,7 +49,7 @@ class CheckProgress(StatusModel):
     """Seconds left at that rate."""
 
 
-class CheckStatus(StatusModel):
+class CheckStatus(ResourceModel):
     """What every check has."""
 
     result: CheckOutcome
@@ -83,7 +72,7 @@ class CheckStatus(StatusModel):
     """The ConfigMap that holds the run's whole result."""
 
 
-class SmokeItem(StatusModel):
+class SmokeItem(ResourceModel):
     """One thing that smoke looked at."""
 
     name: str
@@ -199,7 +188,7 @@ class MmluStatus(CheckStatus):
     """The subjects with the lowest accuracy."""
 
 
-class ValidationStatus(StatusModel):
+class ValidationStatus(ResourceModel):
     """The checks that are asked for."""
 
     smoke: SmokeStatus | None = None
@@ -210,14 +199,14 @@ class ValidationStatus(StatusModel):
     """Accuracy."""
 
 
-class StartupStatus(StatusModel):
+class StartupStatus(ResourceModel):
     """How the serving pods came up."""
 
     launch_seconds: float | None = None
     """From a container's start to its readiness, in the slowest pod."""
 
 
-class RuntimeStatus(StatusModel):
+class RuntimeStatus(ResourceModel):
     """What serves."""
 
     image: str | None = None
@@ -228,7 +217,7 @@ class RuntimeStatus(StatusModel):
     """vLLM's version, as the server says."""
 
 
-class HistoryEntry(StatusModel):
+class HistoryEntry(ResourceModel):
     """A verdict of the past."""
 
     check: str
@@ -245,7 +234,7 @@ class HistoryEntry(StatusModel):
     """The run's ConfigMap, as long as it is kept."""
 
 
-class Status(StatusModel):
+class Status(ResourceModel):
     """What is the case, of the generation that `observedGeneration` names."""
 
     observed_generation: int | None = None

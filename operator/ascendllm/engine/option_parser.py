@@ -10,13 +10,11 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
+from ascendllm.engine.option import Option
 from ascendllm.engine.option_values import BadValueError, convert
 from ascendllm.exceptions import UsageError
-
-if TYPE_CHECKING:
-    from ascendllm.engine.options import Option
 
 __all__ = ["parse", "rewrite"]
 

@@ -138,9 +138,7 @@ def _bench(check: Mapping[str, Any]) -> str:
     for name, keys, unit in _BENCH_ROWS:
         values = [check.get(key) for key in keys]
         if any(value is not None for value in values):
-            shown = " / ".join(
-                str(value) if isinstance(value, int) else number(value) for value in values
-            )
+            shown = " / ".join(number(value) if unit else str(value) for value in values)
             rows.append((name, f"{shown} {unit}".rstrip()))
     table = _table(("", ""), rows) if "outputThroughput" in check else ""
     return "\n\n".join(filter(None, [_verdict(check), table]))
