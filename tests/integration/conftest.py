@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ascendllm.kube.client import ApiServer, connect
-from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
 from cluster.control_plane import ControlPlane
 from integration.admin import Admin
@@ -57,6 +56,6 @@ async def world(
 ) -> World:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     await admin.post({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    world = World(admin, control_plane, namespace)
-    world.reconciler = Reconciler(api, settings, world.clock)
+    world = World(admin, control_plane, api, namespace)
+    world.operate(settings)
     return world

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from ascendllm.kube.client import ApiServer
-from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
 from integration.admin import Admin
 from integration.world import SETTINGS, World, resource
@@ -174,9 +172,9 @@ async def test_what_serves_goes_on_serving_behind_a_refused_change(world: World)
     assert (await world.conditions())["Ready"] == "True/Proven"
 
 
-async def test_no_data_set_is_told_before_an_npu_is_taken(world: World, api: ApiServer) -> None:
+async def test_no_data_set_is_told_before_an_npu_is_taken(world: World) -> None:
     settings = Settings.from_mapping({**SETTINGS, "mmluData": ""})
-    world.reconciler = Reconciler(api, settings, world.clock)
+    world.operate(settings)
     await world.apply(resource())
     await world.settle()
     assert (await world.conditions())["Stalled"] == "True/NoDataset"
@@ -184,15 +182,13 @@ async def test_no_data_set_is_told_before_an_npu_is_taken(world: World, api: Api
     assert await world.children("Deployment") == []
 
 
-async def test_another_operator_restarts_nothing(world: World, api: ApiServer) -> None:
+async def test_another_operator_restarts_nothing(world: World) -> None:
     item = resource(validation=SMOKE, runtime=None)
     await world.apply(item)
     await world.prove(checks=("smoke",))
     before = await world.versions()
     other = {**SETTINGS, "runtimeVersion": "v9", "runtimeRepository": "elsewhere.test/x"}
-    world.reconciler = Reconciler(
-        api, Settings.from_mapping({**other, "validatorImage": "v:2"}), world.clock
-    )
+    world.operate(Settings.from_mapping({**other, "validatorImage": "v:2"}))
     await world.settle()
     assert await world.versions() == before
 

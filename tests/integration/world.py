@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +14,13 @@ import yaml
 
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names
+from ascendllm.kube.client import ApiServer
 from ascendllm.kube.kinds import CHILDREN
 from ascendllm.reconcile import Reconciler
+from ascendllm.settings import Settings
 from cluster.control_plane import ControlPlane
 from integration.admin import Admin
+from integration.mortal import Killed, Mortal
 
 __all__ = ["FIGURES", "IMAGE_ID", "SETTINGS", "World", "resource", "serving"]
 
@@ -93,12 +97,11 @@ def serving(pod: Mapping[str, Any]) -> bool:
 class World:
     """A namespace with a resource in it, and the moves of everything that is not the operator."""
 
-    reconciler: Reconciler
-
-    def __init__(self, admin: Admin, plane: ControlPlane, namespace: str) -> None:
+    def __init__(self, admin: Admin, plane: ControlPlane, api: ApiServer, namespace: str) -> None:
         self.admin = admin
         self.plane = plane
         self.namespace = namespace
+        self._api = api
         self._offset = timedelta()
 
     def clock(self) -> datetime:
@@ -132,18 +135,28 @@ class World:
         """As `kubectl delete --grace-period=0 --force`."""
         await self.admin.remove(kind, self.namespace, name)
 
+    def operate(self, settings: Settings, life: int = sys.maxsize) -> Mortal:
+        """Start an operator, in place of the one before; it dies of its `life`-th write."""
+        self._settings = settings
+        self._cluster = Mortal(self._api, life)
+        self._reconciler = Reconciler(self._cluster, settings, self.clock)
+        return self._cluster
+
     async def reconcile(self, name: str = "llama") -> float | None:
-        return await self.reconciler.reconcile((self.namespace, name))
+        """One pass; an operator that dies of it is followed by an immortal one."""
+        try:
+            return await self._reconciler.reconcile((self.namespace, name))
+        except Killed:
+            self.operate(self._settings)
+            return None
 
     async def settle(self, name: str = "llama", limit: int = 12) -> None:
         """Reconcile until nothing is written any more."""
-        before = await self.versions(name)
         for _ in range(limit):
+            cluster, before = self._cluster, self._cluster.writes
             await self.reconcile(name)
-            after = await self.versions(name)
-            if after == before:
+            if self._cluster is cluster and cluster.writes == before:
                 return
-            before = after
         raise AssertionError(f"{name} still changes after {limit} passes")
 
     async def versions(self, name: str = "llama") -> dict[tuple[str, str], str]:

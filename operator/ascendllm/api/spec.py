@@ -267,6 +267,17 @@ class SmokeCheck(ResourceModel):
 class BenchCheck(ResourceModel):
     """Throughput and latency in a closed loop, with the definitions of `vllm bench serve`."""
 
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "self.requests >= self.concurrency",
+                "requests must be at least concurrency, or that many are never in flight: raise "
+                "requests or lower concurrency",
+                path=".requests",
+            )
+        )
+    )
+
     input_tokens: Annotated[int, Field(ge=1, le=1_048_576)] = 128
     """Tokens of each prompt, as the server counts."""
 
@@ -278,6 +289,15 @@ class BenchCheck(ResourceModel):
 
     requests: Annotated[int, Field(ge=1, le=100_000)] = 20
     """Requests in all."""
+
+    @model_validator(mode="after")
+    def _enough_requests(self) -> Self:
+        if self.requests < self.concurrency:
+            raise ValueError(
+                f"requests {self.requests} must be at least concurrency {self.concurrency}, or "
+                "that many are never in flight: raise requests or lower concurrency"
+            )
+        return self
 
 
 class DataSource(ResourceModel):

@@ -6,6 +6,7 @@ names the field, the value, the rule and the remedy.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from ascendllm.exceptions import SpecError
 from ascendllm.settings import Settings
 
 __all__ = ["POLICIES", "Input", "first_problem", "mmlu_data"]
+
+_CONFIG_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,23 @@ def engine_arguments_refused(given: Input) -> SpecError | None:
     )
 
 
+def engine_config_too_large(given: Input) -> SpecError | None:
+    """Each of the two JSON settings becomes one argument, and Linux limits those to 128 KiB."""
+    engine = given.spec.engine
+    for field, value in (
+        ("additionalConfig", engine.additional_config),
+        ("compilationConfig", engine.compilation_config),
+    ):
+        size = len(json.dumps(value).encode()) if value is not None else 0
+        if size > _CONFIG_LIMIT:
+            return SpecError(
+                "InvalidEngine",
+                f"spec.engine.{field} is {size} bytes of JSON: at most {_CONFIG_LIMIT} can be "
+                "given; leave out what is at its default",
+            )
+    return None
+
+
 def too_long_for_one_step(given: Input) -> SpecError | None:
     """vLLM refuses a step smaller than the number of sequences in it."""
     tokens, sequences = given.spec.engine.max_num_batched_tokens, given.spec.engine.max_num_seqs
@@ -91,6 +111,20 @@ def too_long_for_one_step(given: Input) -> SpecError | None:
         "InvalidEngine",
         f"spec.engine.maxNumBatchedTokens {tokens} is less than maxNumSeqs {sequences}: a step "
         "holds at least one token of each sequence; raise the first or lower the second",
+    )
+
+
+def bench_longer_than_context(given: Input) -> SpecError | None:
+    """A benchmark whose requests don't fit would be refused request by request, after the load."""
+    longest = given.spec.engine.max_model_len
+    bench = given.spec.validation.bench if given.spec.validation else None
+    if bench is None or longest is None or bench.input_tokens + bench.output_tokens <= longest:
+        return None
+    return SpecError(
+        "InvalidBench",
+        f"spec.validation.bench asks for {bench.input_tokens} + {bench.output_tokens} tokens "
+        f"(inputTokens + outputTokens), spec.engine.maxModelLen allows {longest}: lower the first "
+        "or raise the second",
     )
 
 
@@ -112,7 +146,9 @@ POLICIES: tuple[Policy, ...] = (
     data_host_path_not_allowed,
     parallelism_does_not_fit,
     engine_arguments_refused,
+    engine_config_too_large,
     too_long_for_one_step,
+    bench_longer_than_context,
     no_data_set,
 )
 
