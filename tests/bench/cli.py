@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured.append(Measured(name, load, tuple(BENCHMARKS[name]())))
         except (MeasureError, ClusterError) as error:
             failures.append(f"{name}: {error}")
+        except Exception as error:  # one that fails must not cost the figures of the others
+            traceback.print_exc()
+            failures.append(f"{name}: {type(error).__name__}: {error}")
     facts = machine.describe()
     if measured:
         print(table(measured))

@@ -38,11 +38,11 @@ def measure() -> list[Figure]:
 
 async def _latencies(installation: Installation) -> list[float]:
     audit = Audit(installation.plane.audit_log)
-    async with await connect(installation.plane.kubeconfig) as admin:
+    async with (admin := await connect(installation.plane.kubeconfig)):
         with run_operator(installation):
             await audit.until_quiet(installation.user, _QUIET, after=lambda _: True)
             return [
-                await _latency(installation, audit, admin, f"model-{number}")  # type: ignore[arg-type]
+                await _latency(installation, audit, admin, f"model-{number}")
                 for number in range(_RESOURCES)
             ]
 

@@ -51,7 +51,8 @@ def measure() -> list[Figure]:
         with _simulator(folder) as url:
             run = _validate(url, folder)
     counted = run.result["questions"] - run.result["unanswered"]
-    if run.result["result"] != "Passed" or counted != questions:
+    asked = run.result["requests"]
+    if run.result["result"] != "Passed" or counted != questions or asked < questions:
         raise MeasureError(f"the check did not do its work: {run.result}")
     shown = f"questions a second, {questions} of them, start and end included"
     return [

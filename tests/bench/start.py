@@ -59,11 +59,11 @@ async def _measure(installation: Installation) -> tuple[list[float], Memory, Mem
 
 
 async def _apply(installation: Installation, first: int, end: int) -> None:
-    async with await connect(installation.plane.kubeconfig) as admin:
+    async with (admin := await connect(installation.plane.kubeconfig)):
         for number in range(first, end):
             item = resource()
             item["metadata"] |= {"name": f"model-{number}", "namespace": _NAMESPACE}
-            await admin.post(item)  # type: ignore[attr-defined]
+            await admin.post(item)
 
 
 async def _first_deployment(

@@ -25,28 +25,27 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 class Admin(ApiServer):
     """The operator's client with the rest of the verbs; kubectl takes half a second a call."""
 
-    async def kubectl_apply(
-        self, item: Object, *, dry_run: bool = False, strict: bool = True
-    ) -> dict[str, Any]:
+    async def kubectl_apply(self, item: Object) -> dict[str, Any]:
         """As `kubectl apply --server-side` does it: unknown fields are refused."""
         metadata = item["metadata"]
         query = {
             "fieldManager": "kubectl",
             "force": "true",
-            "fieldValidation": "Strict" if strict else "Ignore",
-            **({"dryRun": "All"} if dry_run else {}),
+            "fieldValidation": "Strict",
         }
         where = path(item["kind"], metadata["namespace"], metadata["name"])
         body = json.dumps(item, ensure_ascii=False).encode()
         return dict(await self._request("PATCH", where, query, body, _APPLY))
 
-    async def post(self, item: Object, *, dry_run: bool = False) -> dict[str, Any]:
+    async def post(
+        self, item: Object, *, dry_run: bool = False, strict: bool = True
+    ) -> dict[str, Any]:
         """As `kubectl create` does it."""
         named = item["kind"] == "Namespace"
         where = _NAMESPACES if named else path(item["kind"], item["metadata"]["namespace"])
         query = {
             "fieldManager": "somebody",
-            "fieldValidation": "Strict",
+            "fieldValidation": "Strict" if strict else "Ignore",
             **({"dryRun": "All"} if dry_run else {}),
         }
         return dict(await self._request("POST", where, query, item))

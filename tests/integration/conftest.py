@@ -53,9 +53,12 @@ def settings() -> Settings:
 @pytest.fixture
 async def world(
     control_plane: ControlPlane, admin: Admin, api: ApiServer, settings: Settings
-) -> World:
+) -> AsyncIterator[World]:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     await admin.post({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     world = World(admin, control_plane, api, namespace)
     world.operate(settings)
-    return world
+    yield world
+    # What a test leaves would be the next operator's work.
+    for item in await admin.list("AscendLLM", namespace):
+        await admin.remove("AscendLLM", namespace, item["metadata"]["name"])

@@ -20,7 +20,7 @@ from integration.world import World, resource
 async def the_whole_way(
     admin: Admin, plane: ControlPlane, api: ApiServer, settings: Settings, life: int
 ) -> tuple[int, dict[str, Any]]:
-    """First light with an operator that is killed after `life` writes, and what came of it.
+    """First light and a change, by an operator that is killed; and what came of it.
 
     Returns:
         How many writes the operator made before it was killed, and the essence of all objects.
@@ -29,8 +29,8 @@ async def the_whole_way(
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}
     await admin.post(namespace)
     first = world.operate(settings, life=life)
-    await world.apply(resource(validation={"smoke": {}, "mmlu": {}}))
-    await world.prove(checks=("smoke", "mmlu"))
+    await world.apply(resource(validation={"smoke": {}}))
+    await world.prove(checks=("smoke",))
     changed = resource(validation={"smoke": {}}, engine={"maxModelLen": 2048})
     await world.apply(changed)
     await world.settle()
@@ -69,15 +69,15 @@ async def test_killed_after_any_write(
 ) -> None:
     writes, wanted = await the_whole_way(admin, control_plane, api, settings, sys.maxsize)
     assert wanted["served"] != "none"
-    assert len(wanted["status"]["status"]["history"]) == 2
-    assert writes > 40
+    assert len(wanted["status"]["status"]["history"]) == 1
+    assert writes > 25
     lives = list(range(1, writes))
 
     async def one_after_the_other() -> None:
         while lives:
             life = lives.pop()
             done, outcome = await the_whole_way(admin, control_plane, api, settings, life)
-            assert done == life
+            assert done >= life
             assert outcome == wanted, f"killed after write {life}"
 
     async with asyncio.TaskGroup() as group:

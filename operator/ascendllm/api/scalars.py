@@ -21,6 +21,7 @@ __all__ = [
     "KeyValue",
     "ObjectName",
     "Quantity",
+    "RelativePath",
     "ResourceName",
     "cel",
     "parse_duration",
@@ -48,23 +49,35 @@ DnsLabel = Annotated[
 ]
 """An RFC 1123 label."""
 
+_NO_WAY_UP: dict[str, Any] = {
+    "x-kubernetes-validations": [
+        cel(
+            "!self.split('/').exists(part, part == '..')",
+            "the path must not contain '..': write the folder itself",
+        )
+    ]
+}
+
 AbsolutePath = Annotated[
     str,
     Field(
         min_length=2,
         max_length=1024,
         pattern=r"^/[^\x00-\x1f]*$",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                cel(
-                    "!self.split('/').exists(part, part == '..')",
-                    "the path must not contain '..': write the folder itself",
-                )
-            ]
-        },
+        json_schema_extra=_NO_WAY_UP,
     ),
 ]
 """An absolute path without `..`."""
+
+RelativePath = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$",
+        json_schema_extra=_NO_WAY_UP,
+    ),
+]
+"""A path below a folder, without `..`."""
 
 ImageReference = Annotated[
     str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$")

@@ -20,6 +20,7 @@ from ascendllm.api.scalars import (
     KeyValue,
     ObjectName,
     Quantity,
+    RelativePath,
     ResourceName,
     cel,
 )
@@ -62,9 +63,7 @@ class PvcSource(ResourceModel):
     claim_name: ObjectName
     """The claim's name; it must exist and allow the pods' nodes to mount it."""
 
-    path: Annotated[str, Field(max_length=1024, pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$")] | None = (
-        None
-    )
+    path: RelativePath | None = None
     """The folder inside the volume, relative to its root; the root itself when unset."""
 
 

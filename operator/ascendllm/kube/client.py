@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -32,7 +33,7 @@ Observer = Callable[[str, int], None]
 _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _PAGES = 200
-_IN_FLIGHT = 24
+_IN_FLIGHT = 16  # each connection holds 300 KiB, most of it asyncio's buffer for TLS
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _MERGE = "application/merge-patch+json"
@@ -81,7 +82,19 @@ async def connect(kubeconfig: str | None = None, *, observe: Observer = _ignore)
             f"no API server to talk to: {error}; run in a pod, or give --kubeconfig or KUBECONFIG"
         ) from error
     configuration.connection_pool_maxsize = _IN_FLIGHT
+    if configuration.proxy is None:
+        configuration.proxy = _proxy(configuration.host)
+    # Left to aiohttp, the proxy and ~/.netrc are looked up at every request, each in a thread.
+    configuration.client_session_kwargs = {"trust_env": False}
     return ApiServer(configuration, observe)
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment names for a server, such as by HTTPS_PROXY."""
+    url = urlsplit(server)
+    if not url.hostname or proxy_bypass(url.hostname):
+        return None
+    return getproxies().get(url.scheme)
 
 
 class ApiServer:
@@ -222,7 +235,7 @@ class ApiServer:
             raise ClusterError(
                 response.status,
                 str(value.get("reason", "")),
-                f"{method} {where}: {value.get('message', '') or text[:200]!r}",
+                f"{method} {where}: {value.get('message') or repr(text[:200])}",
             )
         return value
 

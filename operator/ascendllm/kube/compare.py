@@ -53,9 +53,12 @@ def leftover(desired: Mapping[str, Any], applied: Mapping[str, Any]) -> dict[str
             below = leftover(value, live)
             if below:
                 patch[key] = below
-        elif isinstance(value, list) and key not in _SHARED:
-            if not _covers(live, value, in_quantity=False):
-                patch[key] = value
+        elif (
+            isinstance(value, list)
+            and key not in _SHARED
+            and not _covers(live, value, in_quantity=False)
+        ):
+            patch[key] = value
     return patch
 
 

@@ -95,12 +95,13 @@ def registry(
             private_key_path=found.private_key_path,
         )
 
+    # Coroutines: kopf would call a plain function in a thread.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    def on_resource(namespace: str | None, name: str | None, **_: Any) -> None:
+    async def on_resource(namespace: str | None, name: str | None, **_: Any) -> None:
         if namespace and name:
             add((namespace, name))
 
-    def on_child(namespace: str | None, labels: Any, **_: Any) -> None:
+    async def on_child(namespace: str | None, labels: Any, **_: Any) -> None:
         name = labels.get(names.NAME)
         if namespace and name:
             add((namespace, name))
@@ -128,6 +129,8 @@ def settings() -> kopf.OperatorSettings:
     for kind in _WATCHED:
         about = KINDS[kind]
         result.watching.label_selectors[about.group, about.version, about.plural] = names.SELECTOR
+    # A task for each object, which keeps the last event; 5 s of them cost 120 KB a resource.
+    result.queueing.idle_timeout = 0.2
     result.networking.request_timeout = 30
     result.networking.connect_timeout = 10
     result.networking.enforce_retry_after = True

@@ -118,9 +118,12 @@ def missed_deadline(scene: Scene) -> Row | None:
 
 
 def coming_up(scene: Scene) -> Row | None:
-    """Scheduling, pulling, loading."""
+    """Scheduling, pulling, loading: for the first time, or again while checks wait for it."""
     rollout = scene.decision.rollout
-    if rollout is None or rollout.loaded or rollout.stage is None:
+    if rollout is None or rollout.stage is None:
+        return None
+    waited_for = _under_way(scene) and not scene.having(Standing.RUNNING)
+    if rollout.loaded and not waited_for:
         return None
     stage = rollout.stage
     unknown: tuple[Truth, str, str] = ("Unknown", stage.reason, "no pod is ready to be checked")
@@ -268,7 +271,7 @@ def _availability(scene: Scene, row: Row) -> Condition | None:
             AVAILABLE,
             "True",
             "Serving",
-            f"{scene.ready_pods} pods of revision {scene.decision.served} serve clients",
+            f"clients are served by revision {scene.decision.served}, ready pods: {scene.ready_pods}",
         )
     if scene.decision.served == NOTHING_SERVED:
         reason, message = "NothingProven", "no revision has been proven yet: clients reach nothing"

@@ -1,0 +1,231 @@
+"""What goes wrong is said, with its cause, and holds nothing else up.
+
+All resources of this file are applied at once, in one namespace: each test looks at its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster.provider import Provider
+from e2e.resources import CHECKS, model, resource
+from e2e.space import Space, condition, namespace
+
+pytestmark = pytest.mark.timeout(300)
+
+SMOKE: dict[str, Any] = {"smoke": {}, "retries": 0}
+MMLU: dict[str, Any] = {"mmlu": CHECKS["mmlu"], "retries": 0}
+LATER = {"after": 1}
+"""The startup probe's one completion is answered, those of the checks are not."""
+
+
+def broken(cluster: Provider, name: str, **failure: Any) -> str:
+    """A model that fails in a chosen way."""
+    return model(cluster, name, failure=failure)
+
+
+def resources(cluster: Provider) -> list[dict[str, Any]]:
+    good = model(cluster, "good")
+    return [
+        resource("good", good),
+        resource("crashing", broken(cluster, "crashing", mode="crashOnLoad", cause="outOfMemory")),
+        resource("false-ready", broken(cluster, "false-ready", mode="falseReady")),
+        resource(
+            "late",
+            broken(cluster, "late", mode="loadForever"),
+            rollout={"progressDeadline": "20s"},
+        ),
+        resource("no-image", good, runtime={"version": "v9.9.9", "imagePullPolicy": "Never"}),
+        resource("greedy", good, npu={"generation": "A3", "count": 17}),
+        resource("worse", model(cluster, "worse", accuracy=60), MMLU),
+        resource("guessing", model(cluster, "guessing", accuracy=26), MMLU),
+        resource("mistaken", broken(cluster, "mistaken", mode="wrongModel"), SMOKE),
+        resource(
+            "erring", broken(cluster, "erring", mode="http500", **LATER), {**SMOKE, "retries": 1}
+        ),
+        resource(
+            "hanging", broken(cluster, "hanging", mode="hang", **LATER), {**SMOKE, "timeout": "10s"}
+        ),
+        resource("wrong-option", good, engine={"args": ["--max-modle-len=4096"]}),
+        resource("taken", good),
+    ]
+
+
+@pytest.fixture(scope="module")
+def space(installed: Provider) -> Iterator[Space]:
+    with namespace(installed, "failures") as made:
+        made.apply(users_service())
+        made.start_client()
+        made.apply(*resources(installed))
+        yield made
+
+
+def users_service() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "taken", "labels": {"app": "somebody-elses"}},
+        "spec": {"selector": {"app": "somebody-elses"}, "ports": [{"port": 80}]},
+    }
+
+
+def ready(status: dict[str, Any]) -> tuple[str, str]:
+    found = condition({"status": status}, "Ready")
+    return found["status"], found["reason"]
+
+
+def message(status: dict[str, Any]) -> str:
+    return str(condition({"status": status}, "Ready")["message"])
+
+
+def assert_stalled(status: dict[str, Any], reason: str) -> None:
+    assert ready(status) == ("False", reason)
+    assert condition({"status": status}, "Stalled")["status"] == "True"
+    assert not condition({"status": status}, "Reconciling")
+    assert status["phase"] == "Failed"
+
+
+def assert_reached_by_nobody(space: Space, name: str) -> None:
+    assert "servedRevision" not in space.status(name)
+    assert space.ask(f"http://{name}:8000/health")["status"] is None
+
+
+def test_a_wrong_option_is_named_before_any_pod_starts(space: Space) -> None:
+    status = space.until("wrong-option", "InvalidEngineArgs")
+
+    assert_stalled(status, "InvalidEngineArgs")
+    assert "--max-modle-len" in message(status)
+    assert "--max-model-len" in message(status), "the remedy"
+    assert space.objects("wrong-option") == set()
+
+
+def test_a_service_of_somebody_else_is_left_alone(space: Space) -> None:
+    status = space.until("taken", "NameTaken")
+    service = space.get("service", "taken")
+
+    assert_stalled(status, "NameTaken")
+    assert "Service taken" in message(status)
+    assert service["spec"]["selector"] == {"app": "somebody-elses"}
+    assert service["metadata"]["labels"] == {"app": "somebody-elses"}
+    assert "ownerReferences" not in service["metadata"]
+
+
+def test_too_many_npus_cannot_be_scheduled(space: Space) -> None:
+    status = space.until("greedy", "Unschedulable")
+
+    assert ready(status) == ("Unknown", "Unschedulable")
+    assert "Insufficient huawei.com/Ascend910" in message(status)
+
+
+def test_an_image_that_does_not_exist_is_named(space: Space) -> None:
+    status = space.until("no-image", "ImagePullFailed")
+
+    assert ready(status) == ("Unknown", "ImagePullFailed")
+    assert "localhost/ascendllm/vllm-ascend:v9.9.9-a3" in message(status)
+
+
+def test_a_crash_loop_tells_its_cause(space: Space) -> None:
+    status = space.until("crashing", "CrashLooping")
+
+    assert ready(status) == ("Unknown", "CrashLooping")
+    assert "exit code 1" in message(status)
+    assert "torch.OutOfMemoryError: NPU out of memory" in message(status)
+    assert_reached_by_nobody(space, "crashing")
+
+
+def test_a_model_that_only_looks_healthy_is_never_ready(space: Space) -> None:
+    """/health answers 200; the first completion kills the engine, and the process ends with 0."""
+    with space.watch("pods", "ascendllm.io/name=false-ready") as watch:
+        status = space.until("false-ready", "CrashLooping")
+        events = list(watch.events)
+
+    assert ready(status) == ("Unknown", "CrashLooping")
+    assert events
+    assert not [e for e in events if condition(e.item, "Ready").get("status") == "True"]
+    assert not space.items("jobs", "ascendllm.io/name=false-ready")
+
+
+def test_a_missed_deadline_is_put_down_and_stays(space: Space) -> None:
+    status = space.until("late", "ProgressDeadlineExceeded")
+    ((name, run),) = space.runs("late").items()
+
+    assert_stalled(status, "ProgressDeadlineExceeded")
+    assert "20s" in message(status)
+    assert name.startswith("late-load-")
+    assert run["immutable"]
+    assert json.loads(run["sealed.json"])["result"] == "Error"
+    assert not space.items("jobs", "ascendllm.io/name=late")
+
+
+def test_an_accuracy_below_the_baseline_fails(space: Space) -> None:
+    status = space.until("worse", "ValidationFailed")
+    mmlu = status["validation"]["mmlu"]
+
+    assert_stalled(status, "ValidationFailed")
+    assert (mmlu["result"], mmlu["macroAverage"], mmlu["delta"]) == ("Failed", 60, -6.7)
+    assert status["verdict"] == "Failed"
+    assert condition({"status": status}, "Validated")["status"] == "False"
+    assert space.get("service", "worse")["spec"]["selector"]["ascendllm.io/revision"] == "none"
+    assert_reached_by_nobody(space, "worse")
+    assert len(space.runs("worse")) == 1, "a verdict is no reason to try again"
+
+
+def test_an_accuracy_of_guessing_is_no_verdict(space: Space) -> None:
+    status = space.until("guessing", "ValidationError")
+    mmlu = status["validation"]["mmlu"]
+
+    assert_stalled(status, "ValidationError")
+    assert (mmlu["result"], mmlu["reason"]) == ("Error", "BrokenMethod")
+    assert condition({"status": status}, "Validated")["status"] == "Unknown"
+    assert_reached_by_nobody(space, "guessing")
+
+
+def test_answers_of_another_model_are_no_verdict(space: Space) -> None:
+    status = space.until("mistaken", "ValidationError")
+    smoke = status["validation"]["smoke"]
+
+    assert_stalled(status, "ValidationError")
+    assert smoke["result"] == "Error"
+    assert "another-model" in message(status)
+
+
+def test_a_server_that_errs_is_tried_again_and_then_given_up(space: Space) -> None:
+    status = space.until("erring", "ValidationError")
+    smoke = status["validation"]["smoke"]
+
+    assert_stalled(status, "ValidationError")
+    assert (smoke["result"], smoke["attempt"]) == ("Error", 2)
+    assert "500" in message(status)
+    attempts = [json.loads(run["run.json"])["attempt"] for run in space.runs("erring").values()]
+    assert sorted(attempts) == [1, 2]
+
+
+def test_a_server_that_hangs_ends_with_an_error(space: Space) -> None:
+    status = space.until("hanging", "ValidationError")
+    smoke = status["validation"]["smoke"]
+
+    assert_stalled(status, "ValidationError")
+    assert (smoke["result"], smoke["reason"]) == ("Error", "TimedOut")
+    assert_reached_by_nobody(space, "hanging")
+
+
+def test_the_others_go_on(space: Space) -> None:
+    space.wait_for_ready("good")
+
+    assert space.status("good")["verdict"] == "Passed"
+    assert space.ask("http://good:8000/health")["status"] == 200
+
+
+def test_what_was_mended_goes_on(space: Space) -> None:
+    """A refusal is taken back by a change of the spec, or of what stood in the way."""
+    space.patch("wrong-option", {"engine": {"args": ["--max-model-len=4096"]}, "suspend": True})
+    refused = space.settle("wrong-option")
+    space.patch("wrong-option", {"engine": {"args": None}})
+    space.until("wrong-option", "Suspended")
+
+    assert_stalled(refused, "InvalidEngineArgs")
+    assert "spec.engine.maxModelLen" in message(refused), "a field of ours sets that option"

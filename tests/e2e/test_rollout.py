@@ -1,0 +1,182 @@
+"""A proven model lives on: drained, its operator upgraded, its spec changed and changed back.
+
+The tests share one resource, and each leaves it proven.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster.commands import environment
+from cluster.installation import install
+from cluster.provider import Provider
+from e2e.resources import CHECKS, model, resource
+from e2e.space import NAME, OPERATOR, REVISION, Space, condition, namespace, result
+
+pytestmark = pytest.mark.timeout(300)
+
+LLAMA = "llama"
+TOKENS = 100
+_OPERATOR = (*OPERATOR, "deployment/ascendllm-operator")
+_SETTINGS = (*OPERATOR, "configmap", "ascendllm-operator")
+
+_STREAM = """
+import json, sys, urllib.request
+body = json.dumps({
+    "model": sys.argv[2], "prompt": "Hello", "max_tokens": int(sys.argv[3]), "stream": True,
+    "ignore_eos": True, "temperature": 0, "stream_options": {"include_usage": True},
+})
+request = urllib.request.Request(sys.argv[1], body.encode(), {"Content-Type": "application/json"})
+for line in urllib.request.urlopen(request, timeout=60):
+    if line.startswith(b"data: "):
+        print(line.decode().removeprefix("data: ").strip(), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def space(installed: Provider) -> Iterator[Space]:
+    checks = {key: CHECKS[key] for key in ("smoke", "mmlu")}
+    path = model(installed, "rollout", itlMs=40)
+    with namespace(installed, "rollout") as made:
+        # Version and generation are the operator's to choose.
+        made.apply(resource(LLAMA, path, checks, npu={}))
+        made.start_client()
+        made.wait_for_ready(LLAMA)
+        yield made
+
+
+def pods(space: Space) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in space.serving_pods(LLAMA)}
+
+
+def selected(space: Space) -> str:
+    selector = space.get("service", LLAMA)["spec"]["selector"]
+    return str(selector[REVISION])
+
+
+def test_a_stream_in_flight_is_answered_to_its_last_token(space: Space) -> None:
+    """The pod is deleted in the middle of it: SIGTERM, and --shutdown-timeout."""
+    runs, jobs = space.runs(LLAMA), space.uids("jobs", LLAMA)
+    ((name, uid),) = {
+        (pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in space.serving_pods(LLAMA)
+    }
+    url = f"http://{LLAMA}:8000/v1/completions"
+    stream = space.command("exec", "client", "--", "python3", "-c", _STREAM, url, LLAMA, str(TOKENS))
+    with (
+        subprocess.Popen(stream, stdout=subprocess.PIPE, text=True, env=environment()) as asking,
+        space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch,
+    ):
+        assert asking.stdout is not None
+        chunks = [json.loads(asking.stdout.readline()) for _ in range(5)]
+        space.kubectl("delete", "pod", name, "--wait=false")
+        *rest, last = asking.stdout.read().splitlines()
+        chunks += [json.loads(line) for line in rest]
+        assert asking.wait() == 0
+        watch.until(lambda there: name not in there, f"{name} is gone")
+        watch.until(
+            lambda there: any(
+                condition(pod, "Ready").get("status") == "True" for pod in there.values()
+            ),
+            "another pod is ready",
+        )
+    status = space.settle(LLAMA)
+
+    assert last == "[DONE]"
+    assert chunks[-1]["usage"]["completion_tokens"] == TOKENS
+    assert [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]][-1] == "length"
+    assert pods(space).isdisjoint({uid})
+    assert condition({"status": status}, "Ready")["status"] == "True"
+    assert (space.runs(LLAMA), space.uids("jobs", LLAMA)) == (runs, jobs), "nothing is re-run"
+
+
+def test_an_upgraded_operator_restarts_and_runs_nothing(
+    installed: Provider, space: Space
+) -> None:
+    """Other defaults, and another image of the checks, are for what comes later."""
+    before = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
+    newer = {"runtimeVersion": "v0.99.0", "validatorImage": "localhost/ascendllm/validator:99"}
+    try:
+        installed.kubectl(
+            "patch", *_SETTINGS, "--type=merge", f"--patch={json.dumps({'data': newer})}"
+        )
+        installed.kubectl("rollout", "restart", *_OPERATOR)
+        installed.kubectl("rollout", "status", *_OPERATOR, "--timeout=60s")
+        # What it has looked at bears the new generation.
+        space.patch(LLAMA, {"validation": {"retries": 3}})
+        status = space.settle(LLAMA)
+    finally:
+        install(installed)
+    after = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
+
+    assert after == before
+    assert condition({"status": status}, "Ready")["status"] == "True"
+    assert status["runtime"]["image"].endswith(":v0.18.0rc1-a3")
+
+
+def test_a_changed_spec_recreates_the_pods_and_waits_for_its_proof(space: Space) -> None:
+    old = selected(space)
+    before = space.runs(LLAMA)
+    old_pods = pods(space)
+
+    with (
+        space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch,
+        space.watch("services", f"{NAME}={LLAMA}") as services,
+        space.watch("ascendllm") as told,
+    ):
+        space.patch(LLAMA, {"engine": {"maxNumSeqs": 8}})
+        told.until(lambda there: result(there.get(LLAMA), "mmlu") == "Running", "mmlu runs")
+        halfway = selected(space)
+        halfway_status = space.status(LLAMA)
+        space.wait_for_ready(LLAMA)
+        new = selected(space)
+        happened = [(event.type, event.item) for event in watch.events]
+        selectors = [
+            (event.item["spec"]["selector"][REVISION]) for event in services.events
+            if event.name == LLAMA
+        ]  # fmt: skip
+    middle = space.runs(LLAMA)
+
+    assert halfway == old, "the unproven revision gets no traffic"
+    assert halfway_status["servedRevision"] == old
+    assert halfway_status["candidateRevision"] not in (None, old)
+    assert list(dict.fromkeys(selectors)) == [old, new]
+    assert new == halfway_status["candidateRevision"]
+    ended = next(
+        i for i, (kind, item) in enumerate(happened)
+        if kind == "DELETED" and item["metadata"]["uid"] in old_pods
+    )  # fmt: skip
+    begun = next(
+        i for i, (_, item) in enumerate(happened) if item["metadata"]["labels"][REVISION] == new
+    )
+    assert ended < begun, "the old pods end before the new ones begin: NPUs are scarce"
+    assert set(before) < set(middle)
+
+    space.patch(LLAMA, {"engine": {"maxNumSeqs": 16}})
+    space.wait_for_ready(LLAMA)
+    back = space.settle(LLAMA)
+
+    assert selected(space) == back["servedRevision"] == old
+    assert space.runs(LLAMA) == middle, "what was proven once is not proven again"
+    assert back["verdict"] == "Passed"
+    assert space.ask(f"http://{LLAMA}:8000/health")["status"] == 200
+
+
+def test_deleting_the_resource_leaves_nothing(space: Space) -> None:
+    """While the operator is away: the owner references do it."""
+    space.kubectl("scale", *_OPERATOR, "--replicas=0")
+    try:
+        space.kubectl("delete", "ascendllm", LLAMA)
+        with space.watch("pods", f"{NAME}={LLAMA}") as watch:
+            watch.until(lambda there: not there, "every pod is gone")
+        space.kubectl("wait", "configmaps,services,jobs.batch,controllerrevisions.apps",
+                      f"--selector={NAME}={LLAMA}", "--for=delete", "--timeout=60s")  # fmt: skip
+        left: set[Any] = space.objects(LLAMA)
+    finally:
+        space.kubectl("scale", *_OPERATOR, "--replicas=1")
+
+    assert left == set()

@@ -1,0 +1,268 @@
+"""A resource and its objects in memory: plans are carried out as the API server would do it.
+
+For what needs no API server: the pure part, from objects to a plan and a status.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import yaml
+
+from ascendllm.api.spec import Spec
+from ascendllm.checks.result import CheckResult
+from ascendllm.decide.decision import Decision, decide
+from ascendllm.decide.revision import NodesNeeded
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.settings import Settings
+from ascendllm.state.observed import Observed
+from ascendllm.status.build import build_status
+
+__all__ = ["FIGURES", "IMAGE_ID", "SETTINGS", "Stage", "node", "spec_of"]
+
+IMAGE_ID = "sha256:" + "a" * 64
+UID = "00000000-0000-0000-0000-00000000000a"
+BORN = "2026-01-01T00:00:00Z"
+
+SETTINGS = Settings.from_mapping(
+    {
+        "hostPathPrefixes": "/opt/atomgit",
+        "runtimeRepository": "registry.test/vllm-ascend",
+        "validatorImage": "registry.test/validator:1",
+        "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
+    }
+)
+
+FIGURES: dict[str, dict[str, Any]] = {
+    "smoke": {"checks": [{"name": "health", "result": "Passed"}]},
+    "bench": {"completed": 20, "failed": 0, "outputThroughput": 177.75, "meanTpotMs": 22.49},
+    "mmlu": {
+        "macroAverage": 66.3,
+        "microAverage": 65.4,
+        "questions": 1140,
+        "subjectCount": 57,
+        "unanswered": 0,
+        "customData": True,
+        "standardErrors": {"macro": 0.49, "micro": 0.4},
+    },
+}
+
+_SPEC = """
+model: {source: {hostPath: /opt/atomgit/llama}}
+runtime: {version: v0.18.0rc1}
+npu: {generation: A3}
+validation: {smoke: {}, bench: {}, mmlu: {baseline: {value: 66.7, average: macro}}}
+"""
+
+
+def spec_of(**changes: Any) -> Spec:
+    """The tests' spec, with fields at the top replaced (None removes one)."""
+    fields: dict[str, Any] = yaml.safe_load(_SPEC) | changes
+    return Spec.model_validate({k: v for k, v in fields.items() if v is not None})
+
+
+def node(name: str, chip: str | None, **capacity: str) -> dict[str, Any]:
+    """A node with 16 NPUs, unless other capacities are given."""
+    labels = {"node.kubernetes.io/npu.chip.name": chip} if chip is not None else {}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "status": {"capacity": capacity or {"huawei.com/Ascend910": "16"}},
+    }
+
+
+class Stage:
+    """A resource, its objects, and a clock that stands still until it is moved."""
+
+    def __init__(
+        self,
+        spec: Spec | None = None,
+        *,
+        name: str = "llama",
+        settings: Settings = SETTINGS,
+        nodes: tuple[Mapping[str, Any], ...] = (),
+    ) -> None:
+        self.spec = spec if spec is not None else spec_of()
+        self.settings = settings
+        self.nodes = nodes
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.first: dict[tuple[str, str], dict[str, Any]] = {}
+        self.status: dict[str, Any] = {}
+        self.generation = 1
+        self.owner = Owner("default", name, UID)
+        self._pods = 0
+
+    def change(self, spec: Spec) -> None:
+        """Another spec: another generation."""
+        self.spec = spec
+        self.generation += 1
+
+    def pass_time(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+    def observed(self, nodes: tuple[Mapping[str, Any], ...] | None = None) -> Observed:
+        resource = {
+            "metadata": {
+                "name": self.owner.name,
+                "namespace": self.owner.namespace,
+                "uid": UID,
+                "generation": self.generation,
+                "creationTimestamp": BORN,
+            },
+            "status": self.status,
+        }
+        kinds = {kind for kind, _ in self.objects}
+        objects = {
+            kind: tuple(v for (k, _), v in self.objects.items() if k == kind) for kind in kinds
+        }
+        return Observed(resource, self.now, objects, nodes)
+
+    def decision(self) -> tuple[Observed, Decision]:
+        observed = self.observed()
+        try:
+            return observed, decide(self.owner, self.spec, observed, self.settings)
+        except NodesNeeded:
+            observed = self.observed(self.nodes)
+            return observed, decide(self.owner, self.spec, observed, self.settings)
+
+    def step(self) -> bool:
+        """One pass; whether it changed an object."""
+        observed, decision = self.decision()
+        before = copy.deepcopy(self.objects)
+        for item in decision.plan.apply:
+            self._apply(item)
+        for ref in decision.plan.delete:
+            self.objects.pop((ref.kind, ref.name), None)
+        self.status = build_status(self.owner, self.spec, observed, decision)
+        return self.objects != before
+
+    def settle(self) -> Decision:
+        for _ in range(20):
+            if not self.step():
+                return self.decision()[1]
+        raise AssertionError("it still changes after 20 passes")
+
+    def _apply(self, item: Mapping[str, Any]) -> None:
+        # Through JSON and back, as everything that an API server has seen.
+        new: dict[str, Any] = json.loads(json.dumps(item))
+        key = new["kind"], new["metadata"]["name"]
+        live = self.objects.get(key)
+        self.first.setdefault(key, new)
+        if live is None:
+            self.objects[key] = copy.deepcopy(new)
+        elif not live.get("immutable") and new["kind"] != "Job":
+            kept = live.get("data", {}) if new["kind"] == "ConfigMap" else {}
+            self.objects[key] = {**new, **({"data": {**kept, **new["data"]}} if kept else {})}
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [item for (k, _), item in self.objects.items() if k == kind]
+
+    def move_pods(self, *, ready: bool = True, image_id: str = IMAGE_ID, restarts: int = 0) -> None:
+        """Bring the pods to what the Deployments say, all of them alike."""
+        wanted = {
+            item["metadata"]["labels"][names.REVISION]: int(item["spec"]["replicas"])
+            for item in self.of("Deployment")
+        }
+        for pod in self.of("Pod"):
+            number = int(pod["metadata"]["name"].rsplit("-", 1)[1])
+            if number >= wanted.get(pod["metadata"]["labels"][names.REVISION], 0):
+                del self.objects["Pod", pod["metadata"]["name"]]
+        for revision, count in wanted.items():
+            for number in range(count):
+                self._move_pod(
+                    f"{self.owner.name}-{revision}-{number}", revision, ready, image_id, restarts
+                )
+
+    def _move_pod(
+        self, name: str, revision: str, ready: bool, image_id: str, restarts: int
+    ) -> None:
+        if ("Pod", name) not in self.objects:
+            self._pods += 1
+        uid = (
+            self.objects.get(("Pod", name), {}).get("metadata", {}).get("uid", f"pod-{self._pods}")
+        )
+        self.objects["Pod", name] = {
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "uid": uid,
+                "creationTimestamp": BORN,
+                "labels": names.serving_labels(self.owner.name, revision),
+            },
+            "status": {
+                "phase": "Running",
+                "conditions": [
+                    {"type": "PodScheduled", "status": "True"},
+                    {
+                        "type": "Ready",
+                        "status": "True" if ready else "False",
+                        "lastTransitionTime": "2026-01-01T00:01:30Z",
+                    },
+                ],
+                "containerStatuses": [
+                    {
+                        "name": "vllm",
+                        "imageID": image_id,
+                        "restartCount": restarts,
+                        "state": {"running": {"startedAt": BORN}},
+                    }
+                ],
+            },
+        }
+
+    def running(self) -> str | None:
+        """The check whose job has not ended."""
+        checks = [
+            str(job["metadata"]["labels"][names.CHECK])
+            for job in self.of("Job")
+            if "status" not in job
+        ]
+        assert len(checks) <= 1, "checks must run one at a time"
+        return checks[0] if checks else None
+
+    def finish(self, check: str, **changes: Any) -> None:
+        """Let the running job, which must be of this check, write a result and end."""
+        assert self.running() == check
+        (job,) = [job for job in self.of("Job") if "status" not in job]
+        moment = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        result = CheckResult(
+            check=check,
+            result=changes.pop("result", "Passed"),
+            reason=changes.pop("reason", "Fine"),
+            message=changes.pop("message", "all went well"),
+            started_at=moment,
+            finished_at=moment,
+            protocol_number=1,
+            figures=FIGURES[check] | changes,
+        )
+        run = self.objects["ConfigMap", job["metadata"]["name"]]
+        run["data"]["result.json"] = json.dumps(result.to_json())
+        job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+        self.settle()
+
+    def load(self) -> None:
+        """From a new spec to ready pods."""
+        for _ in range(2):
+            self.settle()
+            self.move_pods()
+        self.settle()
+
+    def prove(self, *checks: str) -> None:
+        self.load()
+        for check in checks or ("smoke", "bench", "mmlu"):
+            self.finish(check)
+
+    @property
+    def served(self) -> str:
+        service = self.objects["Service", self.owner.name]
+        return str(service["spec"]["selector"][names.REVISION])
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Each condition as `status/reason`."""
+        return {c["type"]: f"{c['status']}/{c['reason']}" for c in self.status["conditions"]}

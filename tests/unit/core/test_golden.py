@@ -1,0 +1,107 @@
+"""What a resource becomes, object by object: `pytest --update-golden` writes it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ascendllm.api.parse import parse_spec
+from ascendllm.engine import options
+from ascendllm.report.yaml import to_yaml
+from unit.core.stage import Stage
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+GOLDEN = REPOSITORY / "tests" / "golden"
+CASES = sorted(path.name for path in GOLDEN.iterdir())
+
+
+def objects(case: str) -> list[dict[str, Any]]:
+    """Every object of a resource on its way to the proof, as it is first applied."""
+    resource = yaml.safe_load((GOLDEN / case / "in.yaml").read_text())
+    spec = parse_spec(resource)
+    stage = Stage(spec, name=resource["metadata"]["name"])
+    asked = spec.validation.model_dump(exclude_none=True) if spec.validation else {}
+    checks = [check for check in ("smoke", "bench", "mmlu") if check in asked]
+    stage.load()
+    for check in checks:
+        stage.finish(check)
+    return list(stage.first.values())
+
+
+def containers(found: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
+    for item in found:
+        if item["kind"] == kind:
+            yield from item["spec"]["template"]["spec"]["containers"]
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_objects_are_the_golden_ones(case: str, pytestconfig: pytest.Config) -> None:
+    text = "---\n".join(to_yaml(item) for item in objects(case))
+    golden = GOLDEN / case / "objects.yaml"
+    if pytestconfig.getoption("--update-golden"):
+        golden.write_text(text)
+    assert text == golden.read_text(), "run pytest --update-golden, and look at the difference"
+
+
+def test_every_option_is_one_of_vllms(case: str) -> None:
+    (container,) = containers(objects(case), "Deployment")
+    assert container["args"][:2] == ["vllm", "serve"]
+    assert "command" not in container, "the image's entry point sets CANN's environment up"
+    options.load().parse(container["args"][2:])
+
+
+def test_no_device_is_named(case: str) -> None:
+    (container,) = containers(objects(case), "Deployment")
+    assert not [item for item in container.get("env", []) if "VISIBLE_DEVICES" in item["name"]]
+
+
+def test_the_example_is_seed_000() -> None:
+    example = REPOSITORY / "manifests" / "examples" / "meta-llama-3-1-8b.yaml"
+    assert example.read_text() == (GOLDEN / "seed-000" / "in.yaml").read_text()
+
+
+def test_seed_000_is_served_as_seed_000_says() -> None:
+    (container,) = containers(objects("seed-000"), "Deployment")
+    command = """vllm serve /opt/atomgit/Meta-Llama-3.1-8B
+      --host=0.0.0.0 --port=8000 --tensor-parallel-size=1 --seed=1024
+      --served-model-name=meta-llama-3.1-8b --max-model-len=4096 --max-num-seqs=16
+      --gpu-memory-utilization=0.90 --trust-remote-code --dtype=bfloat16"""
+    assert container["args"] == [*command.split(), "--shutdown-timeout=120"]
+    assert {item["name"]: item["value"] for item in container["env"]} == {
+        "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
+        "TASK_QUEUE_ENABLE": "1",
+        "OMP_PROC_BIND": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+    assert container["image"] == "registry.test/vllm-ascend:v0.18.0rc1-a3"
+    assert container["resources"]["limits"] == {"huawei.com/Ascend910": "1"}
+
+
+def test_the_checks_of_seed_000_are_called_as_seed_000_says() -> None:
+    calls = {
+        container["args"][1]: set(container["args"])
+        for container in containers(objects("seed-000"), "Job")
+    }
+    assert list(calls) == ["smoke", "bench", "mmlu"]
+    assert {"--input-tokens=128", "--output-tokens=128", "--concurrency=4", "--requests=20"} < (
+        calls["bench"]
+    )
+    assert {"--shots=5", "--baseline=66.7", "--baseline-average=macro", "--concurrency=16"} < (
+        calls["mmlu"]
+    )
+
+
+def test_the_jobs_data_is_mounted_where_the_job_looks() -> None:
+    for case in ("mmlu-pvc", "mmlu-image", "mmlu-host-path"):
+        (container,) = containers(objects(case), "Job")
+        (mount,) = [item for item in container["volumeMounts"] if item["name"] == "data"]
+        assert f"--data={mount['mountPath']}" in container["args"]
+        assert mount["readOnly"] is True

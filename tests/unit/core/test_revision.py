@@ -1,0 +1,174 @@
+"""Which revision is the spec's, and what its identity holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ascendllm.decide.revision import NodesNeeded, resolve
+from ascendllm.desired import names
+from ascendllm.desired.revision import revision_inputs
+from ascendllm.exceptions import SpecError
+from unit.core.stage import SETTINGS, Stage, node, spec_of
+
+SMOKE = {"smoke": {}}
+OTHER = SETTINGS.model_copy(update={"runtime_version": "v9", "runtime_repository": "elsewhere/x"})
+ARGUMENTS: dict[str, Any] = {"validation": SMOKE, "runtime": None}
+
+
+def image(stage: Stage) -> str:
+    (deployment,) = stage.of("Deployment")
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"engine": {"memoryUtilization": 0.9}},
+        {"engine": {"tensorParallelSize": 1, "pipelineParallelSize": 1, "trustRemoteCode": False}},
+        {"model": {"source": {"hostPath": "/opt/atomgit/llama"}, "servedName": "llama"}},
+        {"model": {"source": {"hostPath": "/opt/atomgit/llama"}, "kind": "instruct"}},
+        {"npu": {"generation": "A3", "count": 1, "resource": "huawei.com/Ascend910"}},
+        {"runtime": {"version": "v0.18.0rc1", "variant": "auto", "shmSize": "16Gi"}},
+        {"replicas": 7, "suspend": True, "rollout": {"gate": False}, "service": {"port": 80}},
+    ],
+)
+def test_what_is_no_part_of_the_inputs(written: dict[str, Any]) -> None:
+    plain = spec_of(validation=SMOKE)
+    assert revision_inputs(spec_of(validation=SMOKE, **written), "llama") == revision_inputs(
+        plain, "llama"
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"engine": {"memoryUtilization": 0.8}},
+        {"engine": {"additionalConfig": {"a": None}}},
+        {"engine": {"args": ["--block-size=128"]}},
+        {"model": {"source": {"hostPath": "/opt/atomgit/llama"}, "servedName": "other"}},
+        {"npu": {"generation": "A2"}},
+        {"npu": {"generation": "A3", "count": 2}},
+        {"runtime": {"version": "v0.18.0rc1", "env": {"A": "1"}}},
+        {"runtime": {"version": "v0.18.0rc1", "imagePullPolicy": "Always"}},
+    ],
+)
+def test_what_is_part_of_the_inputs(written: dict[str, Any]) -> None:
+    assert revision_inputs(spec_of(**written), "llama") != revision_inputs(spec_of(), "llama")
+
+
+def test_a_revision_is_named_after_its_template_and_nothing_else() -> None:
+    one, other = Stage(), Stage(spec_of(replicas=3, validation=None, rollout={"gate": False}))
+    one.settle()
+    other.settle()
+    assert (
+        one.of("ControllerRevision")[0]["metadata"] == other.of("ControllerRevision")[0]["metadata"]
+    )
+    template = one.of("ControllerRevision")[0]["data"]["template"]
+    assert names.REVISION not in template["metadata"]["labels"]
+    assert one.of("ControllerRevision")[0]["metadata"]["name"] == f"llama-{names.digest(template)}"
+
+
+def test_an_unset_version_outlives_another_operator() -> None:
+    stage = Stage(spec_of(**ARGUMENTS))
+    stage.prove("smoke")
+    stage.settings = OTHER
+    assert not stage.step()
+
+    stage.change(spec_of(**ARGUMENTS, engine={"maxModelLen": 1}))
+    stage.load()
+    assert image(stage) == "registry.test/vllm-ascend:v0.18.0rc1-a3", "carried over"
+    stage.change(spec_of(validation=SMOKE, runtime={"env": {"A": "1"}}))
+    stage.load()
+    assert image(stage) == "elsewhere/x:v9-a3"
+
+
+def test_going_back_uses_the_record_whatever_would_be_rendered_now() -> None:
+    stage = Stage(spec_of(**ARGUMENTS))
+    stage.prove("smoke")
+    first = stage.served
+    stage.change(spec_of(validation=SMOKE, runtime={"version": "v1"}))
+    stage.prove("smoke")
+    stage.settings = OTHER
+    stage.change(spec_of(**ARGUMENTS))
+    stage.load()
+    assert stage.served == first
+    numbers = {
+        item["metadata"]["labels"][names.REVISION]: item["revision"]
+        for item in stage.of("ControllerRevision")
+    }
+    assert numbers[first] == max(numbers.values()) == 3
+
+
+def test_other_words_for_the_same_pods_are_the_same_revision() -> None:
+    stage = Stage(spec_of(validation=SMOKE, runtime={"version": "v1"}))
+    stage.prove("smoke")
+    before = stage.of("ControllerRevision")
+    stage.change(spec_of(validation=SMOKE, runtime={"version": "v1", "variant": "a3"}))
+    assert not stage.step()
+    assert stage.of("ControllerRevision") == before
+
+
+def test_the_order_of_keys_is_no_change() -> None:
+    env = {"B": "2", "A": "1"}
+    config = {"y": {"b": 1, "a": 2}, "x": 3}
+    stage = Stage(
+        spec_of(runtime={"version": "v1", "env": env}, engine={"additionalConfig": config})
+    )
+    stage.settle()
+    turned = dict(reversed(env.items())), {"x": 3, "y": {"a": 2, "b": 1}}
+    stage.change(
+        spec_of(runtime={"env": turned[0], "version": "v1"}, engine={"additionalConfig": turned[1]})
+    )
+    assert not stage.step()
+
+
+@pytest.mark.parametrize(
+    ("chips", "told"),
+    [
+        ([], "no node offers"),
+        ([None, None], "or label the nodes"),
+        (["910A"], "or label the nodes"),
+        (["Ascend910", "910B4"], "several generations"),
+    ],
+)
+def test_a_generation_that_the_nodes_do_not_tell(chips: list[str | None], told: str) -> None:
+    nodes = [node(f"n{number}", chip) for number, chip in enumerate(chips)]
+    with pytest.raises(SpecError, match=told) as problem:
+        resolve(spec_of(npu={}), SETTINGS, nodes)
+    assert problem.value.reason == "AmbiguousGeneration"
+    assert "spec.npu.generation" in problem.value.message
+
+
+@pytest.mark.parametrize(
+    ("chip", "tag"),
+    [
+        ("Ascend910", "v0.18.0rc1-a3"),
+        ("Ascend910C", "v0.18.0rc1-a3"),
+        ("910B1", "v0.18.0rc1"),
+        ("Ascend910B4", "v0.18.0rc1"),
+        ("310P3", "v0.18.0rc1-310p"),
+    ],
+)
+def test_the_image_follows_the_chip(chip: str, tag: str) -> None:
+    nodes = [node("n", chip), node("without", None, cpu="4"), node("other", "910B1", gpu="1")]
+    resolved = resolve(spec_of(npu={}, runtime=None), SETTINGS, nodes)
+    assert resolved["image"] == f"registry.test/vllm-ascend:{tag}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"npu": {"generation": "A2"}},
+        {"npu": {}, "runtime": {"variant": "a3"}},
+        {"npu": {}, "runtime": {"image": "x:1"}},
+    ],
+)
+def test_the_nodes_are_not_looked_at_for_nothing(fields: dict[str, Any]) -> None:
+    resolve(spec_of(**fields), SETTINGS, None)
+
+
+def test_the_nodes_are_asked_for() -> None:
+    with pytest.raises(NodesNeeded):
+        resolve(spec_of(npu={}), SETTINGS, None)
