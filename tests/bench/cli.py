@@ -68,6 +68,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Load is the machine's over the minute before: more than its cores means that "
         "others used them too, and the figures are worse than the product.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *BENCHMARKS])
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        type=_name,
+        help=f"{', '.join(BENCHMARKS)}; none: all of them",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser
+
+
+def _name(text: str) -> str:
+    if text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BENCHMARKS)}")
+    return text

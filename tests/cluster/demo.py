@@ -18,11 +18,12 @@ if __name__ == "__main__":  # run by its path: the package `cluster` is one fold
 
 from cluster import choice
 from cluster.errors import ClusterError
-from cluster.installation import REPOSITORY, install, make_data, make_model
+from cluster.installation import MODELS, REPOSITORY, install, make_data, make_model, uninstall
 from cluster.npu import Npus
 from cluster.provider import Provider
 
 NAME = "meta-llama-3-1-8b"
+MODEL = "Meta-Llama-3.1-8B"
 EXAMPLE = REPOSITORY / "manifests" / "examples" / f"{NAME}.yaml"
 BEHAVIOUR = {"loadSeconds": 8, "ttftMs": 60, "itlMs": 22.0, "accuracy": 66.3}
 """The simulator's chosen figures: the table at the end shows what was measured of them."""
@@ -62,13 +63,15 @@ def down() -> None:
     with choice.one_at_a_time():
         cluster = choice.current()
         if cluster is not None:
+            if not cluster.disposable:
+                uninstall(cluster, [f"{MODELS}/{MODEL}"])
             cluster.down()
             choice.forget()
 
 
 def _prepare(cluster: Provider) -> None:
     make_data(cluster)
-    make_model(cluster, "Meta-Llama-3.1-8B", BEHAVIOUR)
+    make_model(cluster, MODEL, BEHAVIOUR)
 
 
 def _ascendllm(cluster: Provider, *arguments: str) -> None:

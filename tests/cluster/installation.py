@@ -9,16 +9,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster import images
-from cluster.commands import succeeds
+from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
 from cluster.provider import Provider
 
-__all__ = ["DATA", "MODELS", "install", "make_data", "make_model"]
+__all__ = ["DATA", "MODELS", "install", "make_data", "make_model", "uninstall"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OVERLAY = REPOSITORY / "manifests" / "overlays" / "demo"
@@ -43,6 +43,22 @@ def install(cluster: Provider) -> None:
     if renewed:
         cluster.kubectl("rollout", "restart", *_OPERATOR)
     cluster.kubectl("rollout", "status", *_OPERATOR, "--timeout=120s")
+
+
+def uninstall(cluster: Provider, models: Sequence[str]) -> None:
+    """Take everything away again, for a cluster that stays.
+
+    Args:
+        cluster: Where it was installed.
+        models: The models' folders that were made.
+    """
+    cluster.kubectl("delete", "ascendllm", "--all", "--all-namespaces", "--ignore-not-found")
+    cluster.kubectl("delete", "-k", str(OVERLAY), "--ignore-not-found")
+    references = [archive.reference for archive in images.archives()]
+    run(cluster.node_command(["ctr", "-n", "k8s.io", "images", "rm", *references]))
+    run(cluster.node_command(["rm", "-rf", DATA, _LOADED, *models]))
+    # The folder of the models goes if nothing else is in it.
+    succeeds(cluster.node_command(["rmdir", MODELS]))
 
 
 def make_data(cluster: Provider) -> None:
@@ -84,9 +100,7 @@ def _load_images(cluster: Provider) -> bool:
         cluster.load(archive.path)
         if not cluster.has_image(archive.reference):
             raise ClusterError(f"the node has no image {archive.reference} after it was loaded")
-        subprocess.run(
-            cluster.node_command(["sh", "-c", f"mkdir -p {_LOADED} && touch {mark}"]), check=True
-        )
+        run(cluster.node_command(["sh", "-c", f"mkdir -p {_LOADED} && touch {mark}"]))
         renewed = renewed or archive.image.folder == "operator"
     return renewed
 

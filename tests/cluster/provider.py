@@ -15,7 +15,7 @@ from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
 from cluster.npu import CHIPS, PLUGIN_LISTENING, Npus, health_command
 
-__all__ = ["Provider"]
+__all__ = ["Provider", "pipe"]
 
 _READY_TIMEOUT = 120
 _COPY_TIMEOUT = 600.0
@@ -26,6 +26,9 @@ class Provider(ABC):
     """A cluster of one node, made by us or by somebody else."""
 
     name: ClassVar[str]
+
+    disposable: ClassVar[bool] = True
+    """Whether `down` takes everything on it along."""
 
     @property
     @abstractmethod
@@ -95,7 +98,7 @@ class Provider(ABC):
             packed, folder = ["-C", str(source.parent), source.name], str(Path(destination).parent)
         run(self.node_command(["mkdir", "-p", folder]))
         unpack = self.node_command(["tar", "-C", folder, "--no-same-owner", "-xf", "-"])
-        _pipe(["tar", "-cf", "-", *packed], unpack)
+        pipe(["tar", "-cf", "-", *packed], unpack)
         if not source.is_dir() and Path(destination).name != source.name:
             run(self.node_command(["mv", f"{folder}/{source.name}", destination]))
 
@@ -146,7 +149,7 @@ class Provider(ABC):
         return sum(int(count) for count in self.kubectl("get", "nodes", "-o", path).split())
 
 
-def _pipe(source: Sequence[str], sink: Sequence[str]) -> None:
+def pipe(source: Sequence[str], sink: Sequence[str]) -> None:
     """Run two programs, the output of the first being the input of the second."""
     with subprocess.Popen(source, stdout=subprocess.PIPE) as first:
         run(sink, stdin=first.stdout, timeout=_COPY_TIMEOUT)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from cluster.commands import environment
-from cluster.installation import install
 from cluster.provider import Provider
 from e2e.resources import CHECKS, model, resource
 from e2e.space import NAME, OPERATOR, REVISION, Space, condition, namespace, result
@@ -94,24 +94,36 @@ def test_a_stream_in_flight_is_answered_to_its_last_token(space: Space) -> None:
     assert (space.runs(LLAMA), space.uids("jobs", LLAMA)) == (runs, jobs), "nothing is re-run"
 
 
+@contextmanager
+def settings(cluster: Provider, **changes: str) -> Iterator[None]:
+    """An operator with other settings."""
+
+    def restart(data: Mapping[str, str]) -> None:
+        patch = json.dumps({"data": data})
+        cluster.kubectl("patch", *_SETTINGS, "--type=merge", f"--patch={patch}")
+        cluster.kubectl("rollout", "restart", *_OPERATOR)
+        cluster.kubectl("rollout", "status", *_OPERATOR, "--timeout=60s")
+
+    before = json.loads(cluster.kubectl("get", *_SETTINGS, "--output=json"))["data"]
+    restart(changes)
+    try:
+        yield
+    finally:
+        restart({key: before[key] for key in changes})
+
+
 def test_an_upgraded_operator_restarts_and_runs_nothing(
     installed: Provider, space: Space
 ) -> None:
-    """Other defaults, and another image of the checks, are for what comes later."""
+    """Another default version, and another image of the checks, are for what comes later."""
     before = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
     newer = {"runtimeVersion": "v0.99.0", "validatorImage": "localhost/ascendllm/validator:99"}
-    try:
-        installed.kubectl(
-            "patch", *_SETTINGS, "--type=merge", f"--patch={json.dumps({'data': newer})}"
-        )
-        installed.kubectl("rollout", "restart", *_OPERATOR)
-        installed.kubectl("rollout", "status", *_OPERATOR, "--timeout=60s")
-        # What it has looked at bears the new generation.
+
+    with settings(installed, **newer):
+        # A generation that it has not seen: what it says of it is new.
         space.patch(LLAMA, {"validation": {"retries": 3}})
         status = space.settle(LLAMA)
-    finally:
-        install(installed)
-    after = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
+        after = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
 
     assert after == before
     assert condition({"status": status}, "Ready")["status"] == "True"

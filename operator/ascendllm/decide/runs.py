@@ -275,11 +275,16 @@ def _stop(context: Context, run: Run, job: Object | None) -> Plan:
     if run.job_state != "stopped":
         # First the note, then the deletion: a job that the operator took away is not a lost one.
         apply = (run_config_map(context.owner, run.record, job_state="stopped"),)
-    delete = [Ref("Job", run.name)] if job is not None else []
-    delete += [
+    if job is not None:
+        return Plan(apply=apply, delete=(Ref("Job", run.name),))
+    pods = context.observed.of("Pod")
+    if any(_still_asking(pod) and pod["metadata"]["labels"][names.RUN] == run.run for pod in pods):
+        # It writes its last checkpoint on its way out, and needs its rights for that.
+        return Plan(apply=apply)
+    rights = (
         Ref(kind, run.name) for kind in _ACCESS if context.observed.find(kind, run.name) is not None
-    ]
-    return Plan(apply=apply, delete=tuple(delete))
+    )
+    return Plan(apply=apply, delete=tuple(rights))
 
 
 def _sealed(context: Context, run: Run, outcome: CheckResult) -> dict[str, Any]:

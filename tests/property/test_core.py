@@ -1,0 +1,307 @@
+"""What must hold of the core for any input."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ascendllm.api.scalars import parse_duration, parse_quantity
+from ascendllm.checks.result import read_result
+from ascendllm.decide.revision import resolve
+from ascendllm.desired import names
+from ascendllm.engine.chips import generation_of
+from ascendllm.exceptions import CheckError, SpecError
+from ascendllm.kube.client import _yaml
+from ascendllm.kube.compare import differs, leftover
+from ascendllm.state.pods import Pod, stage
+from ascendllm.state.runs import Run
+from ascendllm.status.text import shortened
+from unit.core.stage import SETTINGS, Stage, spec_of
+
+TEXT = st.text(max_size=40)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(alphabet=st.characters(exclude_categories=()), max_size=20)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(TEXT, JSON, max_size=5)
+
+
+def turned(value: Any) -> Any:
+    """The same value with the keys of every mapping in the other order."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+@given(JSON)
+def test_a_digest_knows_no_order_of_keys(value: Any) -> None:
+    assert names.digest(turned(value)) == names.digest(value)
+    assert names.digest(json.loads(json.dumps(value))) == names.digest(value)
+    assert len(names.digest(value)) == 10
+
+
+@given(st.integers(0, 99999), st.integers(0, 99999), st.integers(0, 999999))
+def test_a_duration_is_its_parts(hours: int, minutes: int, seconds: int) -> None:
+    text = f"{hours}h{minutes}m{seconds}s"
+    wanted = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    assert parse_duration(text) == wanted
+    assert parse_duration(f"{minutes}m") == timedelta(minutes=minutes)
+
+
+@given(st.text())
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
+    for parse in (parse_duration, parse_quantity):
+        try:
+            parse(text)
+        except ValueError as error:
+            assert repr(text) in str(error)  # noqa: PT017 - it need not raise
+
+
+@given(st.decimals(0, 10**14, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi"]))
+def test_a_quantity_is_its_number_times_its_unit(number: Decimal, unit: str) -> None:
+    assert parse_quantity(f"{number}{unit}") == number * parse_quantity(f"1{unit}")
+
+
+@given(OBJECTS)
+def test_what_is_there_as_desired_is_not_applied(desired: dict[str, Any]) -> None:
+    there = json.loads(json.dumps(desired)) | {"metadata": {}}
+    assert not differs({k: v for k, v in desired.items() if k != "metadata"}, there)
+    assert leftover(desired, desired) == {}
+
+
+@given(OBJECTS, OBJECTS)
+def test_comparing_never_raises(desired: dict[str, Any], live: dict[str, Any]) -> None:
+    differs(desired, {**live, "metadata": {}})
+    leftover(desired, live)
+
+
+@given(OBJECTS)
+def test_what_is_applied_is_json_in_characters_of_yaml(value: dict[str, Any]) -> None:
+    if any(item in json.dumps(value) for item in ("Infinity", "NaN")):
+        return
+    text = _yaml(value).decode()
+    assert json.loads(text) == json.loads(_without_halves(json.dumps(value)))
+    for character in text:
+        code = ord(character)
+        assert character in "\t\n\r" or 0x20 <= code < 0x7F or code >= 0xA0
+        assert not 0xD800 <= code <= 0xDFFF
+
+
+def _without_halves(text: str) -> str:
+    """Halves of surrogate pairs replaced, as Go's JSON decoder does it."""
+    value = json.loads(text)
+
+    def walk(item: Any) -> Any:
+        if isinstance(item, str):
+            return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in item)
+        if isinstance(item, dict):
+            return {walk(key): walk(child) for key, child in item.items()}
+        return [walk(child) for child in item] if isinstance(item, list) else item
+
+    return json.dumps(walk(value))
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())), st.integers(8, 200))
+def test_a_shortened_text_fits(text: str, size: int) -> None:
+    short = shortened(text, size)
+    assert len(short.encode()) <= size
+    if len(text.encode(errors="replace")) <= size and text.isascii():
+        assert short == text
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_any_text_is_a_result_or_a_check_error(text: str) -> None:
+    try:
+        read_result(text)
+    except CheckError as error:
+        assert error.reason == "ResultUnreadable"  # noqa: PT017 - it need not raise
+
+
+HOSTILE_TEXT = (
+    st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=200)
+    | JSON.map(json.dumps)
+    | st.just('{"done": 1, "total": 2, "etaSeconds": 1e309, "ratePerSecond": 1e309}')
+    | st.just('{"done": true, "total": 1e30, "etaSeconds": -1}')
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["run.json", "progress.json", "result.json", "sealed.json", "x"]),
+        HOSTILE_TEXT,
+    ),
+    st.booleans(),
+)
+def test_any_data_of_a_config_map_is_read_or_left(data: dict[str, str], sealed: bool) -> None:
+    Run.read({"metadata": {"name": "a"}, "data": data, "immutable": sealed})
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.sampled_from(["progress.json", "result.json", "checkpoint", "sealed.json"]),
+        HOSTILE_TEXT,
+    ),
+    st.booleans(),
+)
+def test_whatever_a_job_writes_the_operator_goes_on(data: dict[str, str], ended: bool) -> None:
+    stage_ = Stage(spec_of(validation={"smoke": {}, "retries": 0}))
+    stage_.load()
+    (job,) = stage_.of("Job")
+    stage_.objects["ConfigMap", job["metadata"]["name"]]["data"] |= data
+    if ended:
+        job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    stage_.settle()
+    text = json.dumps(stage_.status, allow_nan=False)
+    assert len(text) < 16 * 1024
+    assert stage_.served == "none"
+
+
+FIGURE = JSON | st.just(float("inf")) | st.integers(-(2**80), 2**80)
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["completed", "failed", "duration", "meanTtftMs", "concurrency", "checks", "vllm"]
+        ),
+        FIGURE,
+    ),
+    st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=3000),
+)
+def test_a_passed_check_with_any_figures_can_be_written(
+    figures: dict[str, Any], message: str
+) -> None:
+    stage_ = Stage(spec_of(validation={"bench": {}, "retries": 0}))
+    stage_.load()
+    stage_.finish("bench", message=message, **figures)
+    shown = stage_.status["validation"]["bench"]
+    json.dumps(stage_.status, allow_nan=False)
+    for key in ("completed", "failed", "concurrency"):
+        assert type(shown.get(key, 0)) in (int, float)
+        assert abs(shown.get(key, 0)) <= 2**53
+
+
+STATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "waiting": st.fixed_dictionaries({}, optional={"reason": TEXT, "message": TEXT}),
+        "running": st.fixed_dictionaries({}, optional={"startedAt": TEXT}),
+        "terminated": st.fixed_dictionaries(
+            {}, optional={"exitCode": st.integers(0, 255), "reason": TEXT, "message": st.text()}
+        ),
+    },
+)
+STATUSES = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]) | TEXT,
+        "reason": TEXT,
+        "message": st.text(),
+        "conditions": st.lists(
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["Ready", "PodScheduled"]) | TEXT},
+                optional={
+                    "status": st.sampled_from(["True", "False", "Unknown"]),
+                    "lastTransitionTime": TEXT | st.just("9999-12-31T23:59:59Z"),
+                    "message": st.text(),
+                },
+            ),
+            max_size=3,
+        ),
+        "containerStatuses": st.lists(
+            st.fixed_dictionaries(
+                {"name": st.just("vllm") | TEXT},
+                optional={
+                    "state": STATES,
+                    "lastState": STATES,
+                    "imageID": TEXT,
+                    "restartCount": st.integers(0, 2**31 - 1),
+                },
+            ),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(STATUSES)
+def test_any_status_of_a_pod_is_read(status: dict[str, Any]) -> None:
+    pod = Pod.read({"metadata": {"name": "a", "labels": {names.REVISION: "r"}}, "status": status})
+    if not pod.ready:
+        assert stage([pod], 1).reason
+        assert len(stage([pod], 1).message) <= 700
+
+
+@settings(max_examples=40)
+@given(STATUSES)
+def test_any_status_of_a_pod_can_be_told(status: dict[str, Any]) -> None:
+    stage_ = Stage(spec_of(validation={"smoke": {}}))
+    stage_.settle()
+    stage_.move_pods()
+    for pod in stage_.of("Pod"):
+        pod["status"] = status
+    stage_.settle()
+    for condition in stage_.status["conditions"]:
+        assert condition["reason"], "the API server refuses an empty one"
+
+
+@given(st.dictionaries(TEXT, TEXT), st.text())
+def test_any_label_of_a_node_is_read(labels: dict[str, str], chip: str) -> None:
+    labels["node.kubernetes.io/npu.chip.name"] = chip
+    generation_of(labels)
+    node = {"metadata": {"name": "n", "labels": labels}}
+    node["status"] = {"capacity": {"huawei.com/Ascend910": "8"}}  # type: ignore[assignment]
+    try:
+        resolve(spec_of(npu={}), SETTINGS, [node])
+    except SpecError as problem:
+        assert problem.reason == "AmbiguousGeneration"  # noqa: PT017 - it need not raise
+
+
+ENGINES = st.fixed_dictionaries(
+    {},
+    optional={
+        "maxModelLen": st.integers(1000, 16_777_216),
+        "memoryUtilization": st.floats(0, 1, exclude_min=True),
+        "seed": st.integers(0, 2**32 - 1),
+        "trustRemoteCode": st.booleans(),
+        "enforceEager": st.booleans(),
+        "additionalConfig": st.dictionaries(
+            TEXT, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT, max_size=3
+        ),
+    },
+)
+
+
+@settings(max_examples=40)
+@given(ENGINES, st.integers(0, 5), st.booleans(), st.booleans())
+def test_a_second_pass_writes_nothing(
+    engine: dict[str, Any], replicas: int, gate: bool, suspend: bool
+) -> None:
+    spec = spec_of(engine=engine, replicas=replicas, rollout={"gate": gate}, suspend=suspend)
+    stage_ = Stage(spec)
+    stage_.settle()
+    before = copy.deepcopy((stage_.objects, stage_.status))
+    stage_.pass_time(minutes=3)
+    assert not stage_.step()
+    assert (stage_.objects, stage_.status) == before
+    stage_.load()
+    after = copy.deepcopy(stage_.objects)
+    stage_.pass_time(minutes=3)
+    assert not stage_.step()
+    assert stage_.objects == after

@@ -1,0 +1,207 @@
+"""Where each check stands: every standing, and what moves it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ascendllm.decide.checks import CheckState, Standing
+from ascendllm.desired import names
+from unit.core.stage import Stage, spec_of
+
+SMOKE = {"smoke": {}}
+BASELINE = {"value": 66.7, "average": "macro"}
+
+
+def states(stage: Stage) -> dict[str, CheckState]:
+    return {state.check: state for state in stage.decision()[1].states}
+
+
+def standings(stage: Stage) -> list[Standing]:
+    return [state.standing for state in states(stage).values()]
+
+
+def test_pending_before_an_image_runs() -> None:
+    stage = Stage()
+    stage.settle()
+    assert standings(stage) == [Standing.PENDING] * 3
+    assert {state.inputs_hash for state in states(stage).values()} == {None}
+
+
+def test_due_once_all_pods_are_ready_and_the_others_wait() -> None:
+    stage = Stage()
+    stage.settle()
+    stage.move_pods()
+    assert standings(stage) == [Standing.DUE, Standing.PENDING, Standing.PENDING]
+
+
+def test_running() -> None:
+    stage = Stage()
+    stage.load()
+    assert standings(stage) == [Standing.RUNNING, Standing.PENDING, Standing.PENDING]
+    stage.finish("smoke")
+    assert standings(stage) == [Standing.FINISHED, Standing.RUNNING, Standing.DUE]
+    assert stage.status["verdict"] == "Running"
+
+
+@pytest.mark.parametrize("result", ["Failed", "Error", "Inconclusive", "Skipped"])
+def test_nothing_but_passed_lets_the_others_through(result: str) -> None:
+    stage = Stage(spec_of(validation={"smoke": {}, "bench": {}, "retries": 0}))
+    stage.load()
+    stage.finish("smoke", result=result)
+    assert standings(stage) == [Standing.FINISHED, Standing.BLOCKED]
+    assert stage.served == "none"
+    assert stage.status["validation"]["bench"]["result"] == "Skipped"
+    stage.pass_time(days=9)
+    stage.settle()
+    assert stage.running() is None
+
+
+def test_retrying_waits_longer_each_time_and_ends() -> None:
+    stage = Stage(spec_of(validation={**SMOKE, "retries": 10, "timeout": "1h"}))
+    stage.load()
+    pauses = []
+    for _ in range(10):
+        stage.finish("smoke", result="Error")
+        (state,) = states(stage).values()
+        assert state.standing is Standing.RETRYING
+        assert state.retry_at is not None
+        pauses.append((state.retry_at - stage.now).total_seconds())
+        stage.pass_time(seconds=pauses[-1])
+        stage.settle()
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]
+    stage.finish("smoke", result="Error")
+    assert standings(stage) == [Standing.FINISHED]
+    assert stage.conditions["Ready"] == "False/ValidationError"
+
+
+def test_a_retry_bears_another_name() -> None:
+    stage = Stage(spec_of(validation=SMOKE))
+    stage.load()
+    stage.finish("smoke", result="Error")
+    stage.pass_time(seconds=10)
+    stage.settle()
+    stage.finish("smoke")
+    runs = [json.loads(item["data"]["run.json"]) for item in stage.of("ConfigMap")]
+    assert len({run["run"] for run in runs}) == 2
+    assert len({run["inputsHash"] for run in runs}) == 1
+    assert sorted(run["attempt"] for run in runs) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"bench": {"requests": 20}}, None),
+        ({"bench": {"requests": 21}}, "bench"),
+        ({"bench": {"inputTokens": 64}}, "bench"),
+        ({"mmlu": {"baseline": BASELINE, "shots": 5}}, None),
+        ({"mmlu": {"baseline": BASELINE, "shots": 4}}, "mmlu"),
+        ({"mmlu": {"baseline": BASELINE, "data": {"image": "a:1"}}}, "mmlu"),
+        ({"mmlu": {"baseline": {**BASELINE, "source": "s"}, "tolerance": 50}}, None),
+        ({"retries": 9, "timeout": "1h", "job": {"nodeSelector": {"a": "b"}}}, None),
+    ],
+)
+def test_what_runs_a_check_again(change: dict[str, Any], again: str | None) -> None:
+    stage = Stage()
+    stage.prove()
+    asked = {"smoke": {}, "bench": {}, "mmlu": {"baseline": BASELINE}}
+    stage.change(spec_of(validation=asked | change))
+    stage.settle()
+    assert stage.running() == again
+
+
+@pytest.mark.parametrize(
+    ("average", "value", "tolerance", "result"),
+    [
+        ("macro", 66.7, 0.4, "Passed"),
+        ("macro", 66.7, 0.39, "Failed"),
+        ("macro", 66.3, 0, "Passed"),
+        ("macro", 66.31, 0, "Failed"),
+        ("micro", 65.4, 0, "Passed"),
+        ("micro", 66.4, 1.0, "Passed"),
+        ("micro", 66.41, 1.0, "Failed"),
+        ("macro", 0.1, 0, "Passed"),
+    ],
+)
+def test_stored_figures_are_judged_by_the_present_bounds(
+    average: str, value: float, tolerance: float, result: str
+) -> None:
+    stage = Stage(spec_of(validation={"mmlu": {}}))
+    stage.prove("mmlu")
+    baseline = {"value": value, "average": average}
+    stage.change(spec_of(validation={"mmlu": {"baseline": baseline, "tolerance": tolerance}}))
+    stage.settle()
+    shown = stage.status["validation"]["mmlu"]
+    assert shown["result"] == result
+    assert shown["tolerance"] == tolerance
+    assert stage.running() is None
+
+
+def test_an_error_stays_an_error_under_every_bound() -> None:
+    stage = Stage(spec_of(validation={"mmlu": {}, "retries": 0}))
+    stage.load()
+    stage.finish("mmlu", result="Error", reason="RequestFailed")
+    stage.change(
+        spec_of(validation={"mmlu": {"baseline": BASELINE, "tolerance": 100}, "retries": 0})
+    )
+    stage.settle()
+    assert stage.status["validation"]["mmlu"]["result"] == "Error"
+
+
+def test_a_broken_method_is_no_verdict() -> None:
+    stage = Stage(spec_of(validation={"mmlu": {"baseline": BASELINE}, "retries": 0}))
+    stage.load()
+    stage.finish("mmlu", macroAverage=25.1)
+    assert stage.status["validation"]["mmlu"]["reason"] == "BrokenMethod"
+    assert stage.conditions["Validated"] == "Unknown/ValidationError"
+
+
+def test_unready_pods_leave_the_identity_as_it_was() -> None:
+    stage = Stage()
+    stage.prove()
+    before = {name: state.inputs_hash for name, state in states(stage).items()}
+    stage.move_pods(ready=False, image_id="")
+    stage.settle()
+    assert {name: state.inputs_hash for name, state in states(stage).items()} == before
+
+
+def test_the_images_of_all_pods_are_in_the_identity() -> None:
+    stage = Stage(spec_of(validation=SMOKE, replicas=2))
+    stage.prove("smoke")
+    pod = stage.of("Pod")[0]
+    pod["status"]["containerStatuses"][0]["imageID"] = "sha256:" + "b" * 64
+    stage.settle()
+    assert stage.running() == "smoke"
+
+
+def test_what_is_kept_of_many_runs() -> None:
+    stage = Stage(spec_of(validation={"bench": {}}))
+    stage.prove("bench")
+    proof = {item["metadata"]["name"] for item in stage.of("ConfigMap")}
+    for requests in range(30, 45):
+        stage.pass_time(seconds=1)
+        stage.change(spec_of(validation={"bench": {"requests": requests}}))
+        stage.settle()
+        stage.finish("bench", result="Failed")
+    runs = {item["metadata"]["name"] for item in stage.of("ConfigMap")}
+    assert proof < runs, "the newest Passed run of the served revision"
+    assert len(runs) == 12, "the proof, the newest one, and ten more"
+    assert len(stage.of("Job")) == 1
+    assert len(stage.status["history"]) == 10
+
+
+def test_a_stopped_run_loses_its_job_and_its_rights() -> None:
+    stage = Stage(spec_of(validation=SMOKE))
+    stage.load()
+    assert len(stage.of("Role")) == len(stage.of("RoleBinding")) == 1
+    stage.change(spec_of(validation=None))
+    stage.settle()
+    assert stage.of("Job") == stage.of("Role") == stage.of("RoleBinding") == []
+    (run,) = stage.of("ConfigMap")
+    assert run["metadata"]["annotations"][names.JOB_STATE] == "stopped"
+    assert "immutable" not in run
+    stage.change(spec_of(validation=SMOKE))
+    stage.settle()
+    assert stage.running() == "smoke"

@@ -1,0 +1,80 @@
+"""What only the operator can see: each refusal names field, value and remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ascendllm.decide.policies import Input, first_problem
+from unit.core.stage import SETTINGS, spec_of
+
+REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
+    (
+        {"model": {"source": {"hostPath": "/opt/atomgit2/x"}}},
+        "HostPathNotAllowed",
+        ["/opt/atomgit2/x"],
+    ),
+    ({"model": {"source": {"hostPath": "/opt"}}}, "HostPathNotAllowed", ["/opt/atomgit", "pvc"]),
+    ({"model": {"source": {"hostPath": "/opt/atomgit/../../etc"}}}, "HostPathNotAllowed", ["/etc"]),
+    ({"model": {"source": {"hostPath": "//opt/atomgit"}}}, "HostPathNotAllowed", ["//opt"]),
+    (
+        {"validation": {"mmlu": {"data": {"hostPath": "/data"}}}},
+        "HostPathNotAllowed",
+        ["spec.validation.mmlu.data.hostPath /data"],
+    ),
+    ({"npu": {"count": 3}, "engine": {"pipelineParallelSize": 2}}, "ParallelismMismatch", ["3"]),
+    ({"engine": {"tensorParallelSize": 2}}, "ParallelismMismatch", ["tensorParallelSize 2", "1"]),
+    ({"engine": {"args": ["--port=1"]}}, "InvalidEngineArgs", ["--port=1", "set by the operator"]),
+    (
+        {"engine": {"args": ["--max-model-len=1"]}},
+        "InvalidEngineArgs",
+        ["spec.engine.maxModelLen"],
+    ),
+    ({"engine": {"args": ["--max-modellen=1"]}}, "InvalidEngineArgs", ["--max-model-len"]),
+    ({"engine": {"args": ["--block-size=x"]}}, "InvalidEngineArgs", ["--block-size"]),
+    (
+        {"engine": {"maxNumSeqs": 9, "maxNumBatchedTokens": 8}},
+        "InvalidEngine",
+        ["maxNumBatchedTokens 8", "maxNumSeqs 9"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "reason", "told"), REFUSED)
+def test_refused(fields: dict[str, Any], reason: str, told: list[str]) -> None:
+    problem = first_problem(Input(spec_of(**fields), SETTINGS))
+    assert problem is not None
+    assert problem.reason == reason
+    for part in told:
+        assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"model": {"source": {"hostPath": "/opt/atomgit"}}},
+        {"model": {"source": {"pvc": {"claimName": "a"}}}},
+        {"npu": {"count": 8}, "engine": {"pipelineParallelSize": 2, "dataParallelSize": 2}},
+        {"engine": {"args": ["--block-size=128", "--enable-expert-parallel"]}},
+        {"validation": {"mmlu": {"data": {"image": "x:1"}}}},
+    ],
+)
+def test_acted_on(fields: dict[str, Any]) -> None:
+    assert first_problem(Input(spec_of(**fields), SETTINGS)) is None
+
+
+def test_no_data_set_anywhere() -> None:
+    bare = SETTINGS.model_copy(update={"mmlu_data": None})
+    problem = first_problem(Input(spec_of(), bare))
+    assert problem is not None
+    assert problem.reason == "NoDataset"
+    own = spec_of(validation={"mmlu": {"data": {"image": "x:1"}}})
+    assert first_problem(Input(own, bare)) is None
+    assert first_problem(Input(spec_of(validation=None), bare)) is None
+
+
+def test_without_settings_nothing_of_theirs_is_judged() -> None:
+    outside = spec_of(model={"source": {"hostPath": "/etc"}})
+    assert first_problem(Input(outside, None)) is None

@@ -1,0 +1,155 @@
+"""The work queue: one worker a key, nothing lost, failures apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+
+from ascendllm.exceptions import ClusterError
+from ascendllm.reconcile import Key
+from ascendllm.runtime import queue as queue_module
+from ascendllm.runtime.queue import WorkQueue
+
+A, B = ("ns", "a"), ("ns", "b")
+
+
+@asynccontextmanager
+async def working(
+    handler: Callable[[Key], Awaitable[float | None]], workers: int = 2
+) -> AsyncIterator[WorkQueue]:
+    queue = WorkQueue(handler, workers=workers)
+    task = asyncio.create_task(queue.run())
+    try:
+        async with asyncio.timeout(10):
+            yield queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_key_added_twice_is_worked_on_once() -> None:
+    seen: asyncio.Queue[Key] = asyncio.Queue()
+
+    async def handle(key: Key) -> None:
+        await seen.put(key)
+
+    queue = WorkQueue(handle)
+    queue.add(A)
+    queue.add(A)
+    queue.add(B)
+    assert len(queue) == 2
+    task = asyncio.create_task(queue.run())
+    assert {await seen.get(), await seen.get()} == {A, B}
+    await asyncio.sleep(0)
+    assert seen.empty()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    passes: asyncio.Queue[int] = asyncio.Queue()
+    at_once = 0
+
+    async def handle(key: Key) -> None:
+        nonlocal at_once
+        at_once += 1
+        assert at_once == 1, "one worker a key"
+        begun.set()
+        await go_on.wait()
+        at_once -= 1
+        await passes.put(1)
+
+    async with working(handle, workers=4) as queue:
+        queue.add(A)
+        await begun.wait()
+        for _ in range(5):
+            queue.add(A)
+        go_on.set()
+        await passes.get()
+        await passes.get()
+        await asyncio.sleep(0.05)
+        assert passes.empty()
+
+
+async def test_a_key_that_asks_for_it_is_looked_at_again() -> None:
+    passes: asyncio.Queue[int] = asyncio.Queue()
+
+    async def handle(key: Key) -> float | None:
+        await passes.put(1)
+        return 0.05 if passes.qsize() == 0 else 0.01
+
+    async with working(handle) as queue:
+        queue.add(A)
+        for _ in range(3):
+            await passes.get()
+
+
+async def test_the_earlier_moment_wins() -> None:
+    seen = asyncio.Event()
+
+    async def handle(key: Key) -> None:
+        seen.set()
+
+    async with working(handle) as queue:
+        queue.add(A, after=3600)
+        queue.add(A, after=0.01)
+        queue.add(A, after=7200)
+        await seen.wait()
+        assert len(queue) == 0
+
+
+@pytest.mark.parametrize("error", [ClusterError(500, "", "x"), ValueError("bug"), TimeoutError()])
+async def test_a_failure_is_tried_again_and_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(queue_module, "_FIRST_PAUSE", 0.01)
+    tried: asyncio.Queue[Key] = asyncio.Queue()
+    done = asyncio.Event()
+    results = []
+
+    async def handle(key: Key) -> None:
+        await tried.put(key)
+        if key == A and tried.qsize() < 4:
+            raise error
+        if key == B:
+            done.set()
+
+    queue = WorkQueue(handle, workers=1, observe=lambda result, seconds: results.append(result))
+    task = asyncio.create_task(queue.run())
+    async with asyncio.timeout(10):
+        queue.add(A)
+        queue.add(B)
+        await done.wait()
+        while results.count("error") < 2 or len(queue):  # noqa: ASYNC110 - the worker's doing
+            await asyncio.sleep(0.01)
+    assert results.count("error") >= 2
+    assert results[-1] == "success"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_pauses_grow_to_a_limit() -> None:
+    async def handle(key: Key) -> None:
+        return None
+
+    queue = WorkQueue(handle)
+    pauses = [queue._pause(A) for _ in range(12)]
+    assert pauses[0] < 1.3
+    assert all(later > earlier for earlier, later in pairwise(pauses[:8]))
+    assert max(pauses) <= 300 * 1.2
+    assert queue._pause(B) < 1.3, "each key has its own"
+
+
+async def test_it_tells_how_long_nobody_has_looked() -> None:
+    async def handle(key: Key) -> None:
+        return None
+
+    queue = WorkQueue(handle)
+    before = queue.silent_seconds
+    await asyncio.sleep(0.02)
+    assert queue.silent_seconds > before
