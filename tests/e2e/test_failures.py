@@ -43,7 +43,7 @@ def resources(cluster: Provider) -> list[dict[str, Any]]:
         resource("greedy", good, npu={"generation": "A3", "count": 17}),
         resource("worse", model(cluster, "worse", accuracy=60), MMLU),
         resource("guessing", model(cluster, "guessing", accuracy=26), MMLU),
-        resource("mistaken", broken(cluster, "mistaken", mode="wrongModel"), SMOKE),
+        resource("mistaken", broken(cluster, "mistaken", mode="wrongModel"), {**SMOKE, **MMLU}),
         resource(
             "erring", broken(cluster, "erring", mode="http500", **LATER), {**SMOKE, "retries": 1}
         ),
@@ -191,6 +191,9 @@ def test_answers_of_another_model_are_no_verdict(space: Space) -> None:
     assert_stalled(status, "ValidationError")
     assert smoke["result"] == "Error"
     assert "another-model" in message(status)
+    mmlu = status["validation"]["mmlu"]
+    assert (mmlu["result"], mmlu["reason"]) == ("Skipped", "Blocked")
+    assert_reached_by_nobody(space, "mistaken")
 
 
 def test_a_server_that_errs_is_tried_again_and_then_given_up(space: Space) -> None:

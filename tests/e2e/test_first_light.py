@@ -57,7 +57,9 @@ def light(installed: Provider) -> Iterator[Light]:
         space.kubectl("apply", f"--filename={EXAMPLE}")
         with space.watch("pods", "ascendllm.io/revision") as watch:
             there = watch.until(
-                lambda pods: any(condition(p, "Ready").get("status") == "True" for p in pods.values()),
+                lambda pods: any(
+                    condition(p, "Ready").get("status") == "True" for p in pods.values()
+                ),
                 "a serving pod is ready",
             )
         revision = next(iter(there.values()))["metadata"]["labels"]["ascendllm.io/revision"]
@@ -191,7 +193,9 @@ def test_the_jobs_keep_to_the_restricted_pod_security_standard(light: Light) -> 
             volumes = [volume for volume in spec["volumes"] if "hostPath" not in volume]
             mounts = {volume["name"] for volume in volumes}
             container = dict(spec["containers"][0])
-            container["volumeMounts"] = [m for m in container["volumeMounts"] if m["name"] in mounts]
+            container["volumeMounts"] = [
+                m for m in container["volumeMounts"] if m["name"] in mounts
+            ]
             pod = {
                 "apiVersion": "v1",
                 "kind": "Pod",
@@ -204,9 +208,7 @@ def test_the_jobs_keep_to_the_restricted_pod_security_standard(light: Light) -> 
                 },
             }
             # Refused by the API server where it breaks the standard.
-            light.space.kubectl(
-                "create", "--dry-run=server", "--filename=-", text=json.dumps(pod)
-            )
+            light.space.kubectl("create", "--dry-run=server", "--filename=-", text=json.dumps(pod))
     finally:
         light.space.kubectl(
             "label", "namespace", light.space.name, "pod-security.kubernetes.io/enforce-"

@@ -136,9 +136,7 @@ def test_a_check_that_ends_while_the_operator_is_away_is_not_lost(
 
     installed.kubectl("scale", *_OPERATOR, "--replicas=0")
     try:
-        space.kubectl(
-            *OPERATOR, "wait", "pods", "--all", "--for=delete", "--timeout=60s"
-        )
+        space.kubectl(*OPERATOR, "wait", "pods", "--all", "--for=delete", "--timeout=60s")
         for run in runs.values():
             space.wait(f"job/{run}", "condition=Complete")
         space.kubectl("delete", "pods", f"--selector={pods_of_job(runs['no-pod'])}")

@@ -113,8 +113,10 @@ def test_a_wiped_status_comes_back_in_each_phase(
                     f"--patch={gone}",
                 )  # fmt: skip
                 watch.until(
-                    lambda items: bool(condition(items[MODEL], "Ready"))
-                    and any(not condition(event.item, "Ready") for event in watch.events),
+                    lambda items: (
+                        bool(condition(items[MODEL], "Ready"))
+                        and any(not condition(event.item, "Ready") for event in watch.events)
+                    ),
                     f"the status of phase {phase} was gone, and is back",
                 )
 

@@ -25,6 +25,9 @@ TOKENS = 100
 _OPERATOR = (*OPERATOR, "deployment/ascendllm-operator")
 _SETTINGS = (*OPERATOR, "configmap", "ascendllm-operator")
 
+NEWER = {"runtimeVersion": "v0.99.0", "validatorImage": "localhost/ascendllm/validator:99"}
+"""Another default version, and another image of the checks: one that nobody can pull."""
+
 _STREAM = """
 import json, sys, urllib.request
 body = json.dumps({
@@ -54,6 +57,11 @@ def pods(space: Space) -> set[str]:
     return {pod["metadata"]["uid"] for pod in space.serving_pods(LLAMA)}
 
 
+def lasting(space: Space) -> tuple[Any, ...]:
+    """What an operator that changes nothing leaves as it is."""
+    return pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA)
+
+
 def selected(space: Space) -> str:
     selector = space.get("service", LLAMA)["spec"]["selector"]
     return str(selector[REVISION])
@@ -66,12 +74,15 @@ def test_a_stream_in_flight_is_answered_to_its_last_token(space: Space) -> None:
         (pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in space.serving_pods(LLAMA)
     }
     url = f"http://{LLAMA}:8000/v1/completions"
-    stream = space.command("exec", "client", "--", "python3", "-c", _STREAM, url, LLAMA, str(TOKENS))
+    stream = space.command(
+        "exec", "client", "--", "python3", "-c", _STREAM, url, LLAMA, str(TOKENS)
+    )
     with (
         subprocess.Popen(stream, stdout=subprocess.PIPE, text=True, env=environment()) as asking,
         space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch,
     ):
         assert asking.stdout is not None
+        watch.until(lambda there: name in there, "the watch has begun")
         chunks = [json.loads(asking.stdout.readline()) for _ in range(5)]
         space.kubectl("delete", "pod", name, "--wait=false")
         *rest, last = asking.stdout.read().splitlines()
@@ -112,22 +123,48 @@ def settings(cluster: Provider, **changes: str) -> Iterator[None]:
         restart({key: before[key] for key in changes})
 
 
-def test_an_upgraded_operator_restarts_and_runs_nothing(
-    installed: Provider, space: Space
-) -> None:
-    """Another default version, and another image of the checks, are for what comes later."""
-    before = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
-    newer = {"runtimeVersion": "v0.99.0", "validatorImage": "localhost/ascendllm/validator:99"}
+@pytest.fixture(scope="class")
+def before(space: Space) -> tuple[Any, ...]:
+    return lasting(space)
 
-    with settings(installed, **newer):
+
+@pytest.fixture(scope="class")
+def upgraded(installed: Provider, before: tuple[Any, ...]) -> Iterator[None]:
+    with settings(installed, **NEWER):
+        yield
+
+
+@pytest.mark.usefixtures("upgraded")
+class TestAnUpgradedOperator:
+    def test_restarts_and_runs_nothing(self, space: Space, before: tuple[Any, ...]) -> None:
         # A generation that it has not seen: what it says of it is new.
         space.patch(LLAMA, {"validation": {"retries": 3}})
         status = space.settle(LLAMA)
-        after = (pods(space), space.objects(LLAMA), space.runs(LLAMA), space.uids("jobs", LLAMA))
 
-    assert after == before
-    assert condition({"status": status}, "Ready")["status"] == "True"
-    assert status["runtime"]["image"].endswith(":v0.18.0rc1-a3")
+        assert lasting(space) == before
+        assert condition({"status": status}, "Ready")["status"] == "True"
+        assert status["runtime"]["image"].endswith(":v0.18.0rc1-a3")
+
+    def test_says_what_holds_a_check_up(self, space: Space) -> None:
+        runs = space.runs(LLAMA)
+        space.patch(LLAMA, {"validation": {"mmlu": {"shots": 4}}})
+        with space.watch("ascendllm") as watch:
+            there = watch.until(
+                lambda items: (
+                    NEWER["validatorImage"]
+                    in condition(items.get(LLAMA), "Ready").get("message", "")
+                ),
+                "the image is named that can't be pulled",
+            )
+        ready = condition(there[LLAMA], "Ready")
+        space.patch(LLAMA, {"validation": {"mmlu": {"shots": None}}})
+        space.wait_for_ready(LLAMA)
+
+        assert (ready["status"], ready["reason"]) == ("Unknown", "Validating")
+        assert "running mmlu" in ready["message"]
+        assert "validatorImage in ConfigMap ascendllm-operator" in ready["message"]
+        known = {name: run for name, run in space.runs(LLAMA).items() if run["immutable"]}
+        assert known == runs, "what was asked for before is not asked again"
 
 
 def test_a_changed_spec_recreates_the_pods_and_waits_for_its_proof(space: Space) -> None:
@@ -148,9 +185,10 @@ def test_a_changed_spec_recreates_the_pods_and_waits_for_its_proof(space: Space)
         new = selected(space)
         happened = [(event.type, event.item) for event in watch.events]
         selectors = [
-            (event.item["spec"]["selector"][REVISION]) for event in services.events
+            event.item["spec"]["selector"][REVISION]
+            for event in services.events
             if event.name == LLAMA
-        ]  # fmt: skip
+        ]
     middle = space.runs(LLAMA)
 
     assert halfway == old, "the unproven revision gets no traffic"
@@ -160,7 +198,8 @@ def test_a_changed_spec_recreates_the_pods_and_waits_for_its_proof(space: Space)
     assert new == halfway_status["candidateRevision"]
     ended = next(
         i for i, (kind, item) in enumerate(happened)
-        if kind == "DELETED" and item["metadata"]["uid"] in old_pods
+        if item["metadata"]["uid"] in old_pods
+        and (kind == "DELETED" or item["status"]["phase"] in ("Succeeded", "Failed"))
     )  # fmt: skip
     begun = next(
         i for i, (_, item) in enumerate(happened) if item["metadata"]["labels"][REVISION] == new
@@ -180,15 +219,18 @@ def test_a_changed_spec_recreates_the_pods_and_waits_for_its_proof(space: Space)
 
 def test_deleting_the_resource_leaves_nothing(space: Space) -> None:
     """While the operator is away: the owner references do it."""
+    there = space.objects(LLAMA)
+    kinds = "pods,configmaps,services,serviceaccounts,jobs.batch,controllerrevisions.apps"
     space.kubectl("scale", *_OPERATOR, "--replicas=0")
     try:
+        space.kubectl(*OPERATOR, "wait", "pods", "--all", "--for=delete", "--timeout=60s")
         space.kubectl("delete", "ascendllm", LLAMA)
-        with space.watch("pods", f"{NAME}={LLAMA}") as watch:
-            watch.until(lambda there: not there, "every pod is gone")
-        space.kubectl("wait", "configmaps,services,jobs.batch,controllerrevisions.apps",
-                      f"--selector={NAME}={LLAMA}", "--for=delete", "--timeout=60s")  # fmt: skip
-        left: set[Any] = space.objects(LLAMA)
+        space.kubectl("wait", kinds, f"--selector={NAME}={LLAMA}", "--for=delete", "--timeout=60s")
+        left = space.objects(LLAMA)
+        pods_left = space.items("pods", f"{NAME}={LLAMA}")
     finally:
         space.kubectl("scale", *_OPERATOR, "--replicas=1")
+        space.kubectl("rollout", "status", *_OPERATOR, "--timeout=60s")
 
-    assert left == set()
+    assert there
+    assert (left, pods_left) == (set(), [])

@@ -1,4 +1,4 @@
-"""What happens to objects, as the API server tells it: the tests wait for events, never for time."""
+"""What happens to objects, as the API server tells it: tests wait for events, never for time."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class Event(NamedTuple):
 
 class Watch:
     """A `kubectl get --watch`, with everything that it has told.
+
+    Before its first event it knows of no object: what waits for an absence waits for the presence
+    first.
 
     Args:
         command: The kubectl command line, without options for output.

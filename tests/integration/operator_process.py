@@ -57,8 +57,12 @@ class OperatorProcess:
         traceback: TracebackType | None,
     ) -> None:
         if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            await self.ended()
+        except TimeoutError:
             self.process.kill()
-        await self.ended()
+            raise
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -420,3 +420,20 @@ async def test_only_one_job_at_a_time_even_while_the_last_ones_pod_ends(world: W
     await world.remove("Pod", pod)
     await world.settle()
     assert (await world.job_of("bench"))["metadata"]["labels"][names.CHECK] == "bench"
+
+
+async def test_a_job_that_never_begins_is_an_error(world: World) -> None:
+    await world.apply(resource(validation=SMOKE | {"retries": 0}))
+    await world.load()
+    await world.job_of("smoke")
+    world.pass_time(minutes=29)
+    await world.settle()
+    assert (await world.check("smoke"))["result"] == "Running"
+
+    world.pass_time(minutes=2)
+    await world.settle()
+    check = await world.check("smoke")
+    assert (check["result"], check["reason"]) == ("Error", "JobNotStarted")
+    assert "30m" in check["message"]
+    assert (await world.conditions())["Ready"] == "False/ValidationError"
+    assert await world.children("Job") == [], "what never began would begin later"

@@ -42,6 +42,7 @@ async def the_whole_way(
             outcome[f"{kind} {item['metadata']['name']}"] = _essence(world, item)
     outcome["status"] = _essence(world, {"metadata": {}, "status": await world.status()})
     outcome["served"] = await world.served()
+    await world.remove("AscendLLM", "llama")
     return first.writes, outcome
 
 

@@ -6,7 +6,8 @@ One pass, in this order:
 2. `revision`: which revision is the spec's: a kept one, or one resolved and rendered now.
 3. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts.
 4. `checks`: where each check stands on that revision: due, running, finished, spent, blocked.
-5. `runs`: which run starts, goes on, is sealed, is stopped, is forgotten.
+5. `sealing`, `runs`, `sweeping`: which run is finished for good; which starts, goes on or is
+   stopped; what is over and forgotten.
 6. `traffic`: which revision the client Service selects.
 
 `decide` puts them together. It reads nothing of the resource's status: killing the operator at any

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ascendllm.api.spec import Spec
-from ascendllm.decide import policies, runs
+from ascendllm.decide import policies
 from ascendllm.decide.checks import CheckState, asked_checks, check_states, image_ids
+from ascendllm.decide.context import Context
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
+from ascendllm.decide.runs import go_on
+from ascendllm.decide.sealing import seal_finished, seal_missed_deadline
+from ascendllm.decide.sweeping import sweep
 from ascendllm.decide.traffic import proven_revisions, served_revision
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import controller_revision
@@ -54,15 +58,15 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         NodesNeeded: The nodes must be looked at; nothing else was decided.
     """
     data = policies.mmlu_data(spec, settings)
-    context = runs.Context(owner, spec, observed, settings.validator_image, data)
+    context = Context(owner, spec, observed, settings.validator_image, data)
     served_now = observed.served or NOTHING_SERVED
     problem = policies.first_problem(policies.Input(spec, settings))
     if problem is not None:
-        return Decision(runs.seal_finished(context), problem, served=served_now)
+        return Decision(seal_finished(context), problem, served=served_now)
     try:
         revision = spec_revision(owner, spec, observed, settings)
     except SpecError as error:
-        return Decision(runs.seal_finished(context), error, served=served_now)
+        return Decision(seal_finished(context), error, served=served_now)
 
     rollout = roll_out(owner, spec, revision, observed)
     images = image_ids(revision.hash, rollout.available, observed)
@@ -79,13 +83,13 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     )
     plan = Plan(apply=(record, service_account(owner), client_service(owner, spec.service, served)))
     plan += rollout.plan
-    plan += runs.seal_missed_deadline(context, revision.hash, rollout)
-    sealing = runs.seal_finished(context)
+    plan += seal_missed_deadline(context, revision.hash, rollout)
+    sealing = seal_finished(context)
     plan += sealing
     if not sealing.apply:
         # What is sealed now is judged on the next look, which the sealing itself brings about.
         has_traffic = served == revision.hash
-        plan += runs.go_on(context, revision.hash, rollout, states, images, has_traffic)
+        plan += go_on(context, revision.hash, rollout, states, images, has_traffic)
         loaded = revision.hash if rollout.available else None
-        plan += runs.sweep(context, {revision.hash, served, *proven}, loaded)
+        plan += sweep(context, {revision.hash, served, *proven}, loaded)
     return Decision(plan, None, revision, served, rollout, states)

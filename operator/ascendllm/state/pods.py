@@ -10,9 +10,10 @@ from ascendllm.desired import names
 from ascendllm.desired.template import CONTAINER
 from ascendllm.state.times import parse_time
 
-__all__ = ["Pod", "Stage", "stage"]
+__all__ = ["Pod", "Stage", "held_up", "stage"]
 
 _MESSAGE_LIMIT = 600
+_SETTING_UP = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,24 @@ def stage(pods: Sequence[Pod], wanted: int) -> Stage:
     return min(waiting, key=lambda s: _ORDER.index(s.reason) if s.reason in _ORDER else -1)
 
 
+def held_up(item: Mapping[str, Any]) -> str | None:
+    """What keeps a job's pod from starting, which may last; None where nothing does."""
+    name, status = item["metadata"]["name"], item.get("status") or {}
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return _cut(f"pod {name} finds no node: {scheduled.get('message', '')}")
+    containers = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
+    for container in containers:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = str(waiting.get("reason", ""))
+        if reason and reason not in _SETTING_UP:
+            return _cut(f"pod {name}: {reason}: {waiting.get('message', 'no message')}")
+    return None
+
+
 _ORDER = ("CrashLooping", "ImagePullFailed", "Unschedulable", "Loading", "Pulling", "Scheduling")
 
 
@@ -107,7 +126,7 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
                 "runtimeRepository"
             ),
         )
-    if reason and reason not in ("ContainerCreating", "PodInitializing"):
+    if reason and reason not in _SETTING_UP:
         return Stage(reason, _cut(f"pod {name}: {waiting.get('message', reason)}"))
     if "running" in state:
         return Stage("Loading", f"pod {name} is loading the model")

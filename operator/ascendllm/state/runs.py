@@ -86,6 +86,11 @@ class Run:
         return str(self.record["startedAt"])
 
     @property
+    def job_started_at(self) -> str:
+        """When the operator made the run's present job."""
+        return str(self.record.get("jobStartedAt", self.started_at))
+
+    @property
     def attempt(self) -> int:
         """Which attempt at these inputs, from 1."""
         return _int(self.record.get("attempt"), 1)

@@ -17,7 +17,15 @@ from ascendllm.exceptions import SpecError
 from ascendllm.state.observed import Observed
 from ascendllm.state.runs import LOAD
 from ascendllm.state.times import format_time
-from ascendllm.status.conditions import READY, RECONCILING, STALLED, Condition, merge
+from ascendllm.status.conditions import (
+    AVAILABLE,
+    READY,
+    RECONCILING,
+    STALLED,
+    VALIDATED,
+    Condition,
+    merge,
+)
 from ascendllm.status.figures import check_status
 from ascendllm.status.situations import Scene, conditions_of
 from ascendllm.status.text import shortened
@@ -65,6 +73,7 @@ def refused_status(observed: Observed, problem: SpecError) -> dict[str, Any]:
     conditions = [
         Condition(READY, "False", problem.reason, problem.message),
         Condition(STALLED, "True", problem.reason, problem.message),
+        *_untouched(before),
     ]
     return {**before, **_head(observed, conditions)}
 
@@ -75,6 +84,7 @@ def failed_status(observed: Observed, reason: str, message: str) -> dict[str, An
     conditions = [
         Condition(READY, "Unknown", reason, message),
         Condition(RECONCILING, "True", reason, message),
+        *_untouched(before),
     ]
     return {**before, **_head(observed, conditions)}
 
@@ -105,6 +115,15 @@ def phase(conditions: list[Condition]) -> str:
     if ready.status == "True":
         return "Ready"
     return "Validating" if ready.reason in ("Validating", "Retrying") else "Starting"
+
+
+def _untouched(before: Mapping[str, Any]) -> list[Condition]:
+    """What was said of traffic and proof: a pass that came to nothing has changed neither."""
+    return [
+        Condition(item["type"], item["status"], item["reason"], item["message"])
+        for item in before.get("conditions") or []
+        if item["type"] in (AVAILABLE, VALIDATED)
+    ]
 
 
 def _head(observed: Observed, conditions: list[Condition]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from ascendllm.api.spec import Spec
 from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.decide.decision import Decision
+from ascendllm.desired import names
 from ascendllm.desired.services import NOTHING_SERVED
 from ascendllm.state.observed import Observed
+from ascendllm.state.pods import held_up
 from ascendllm.status.conditions import (
     AVAILABLE,
     READY,
@@ -54,6 +56,21 @@ class Scene:
     def having(self, *standings: Standing) -> list[CheckState]:
         """The checks that stand so."""
         return [state for state in self.decision.states if state.standing in standings]
+
+    @property
+    def held_up(self) -> str | None:
+        """What keeps the running check's job from starting, and what to do about it."""
+        running = {state.unfinished.run for state in self.decision.states if state.unfinished}
+        for pod in self.observed.of("Pod"):
+            if pod["metadata"].get("labels", {}).get(names.RUN) not in running:
+                continue
+            cause = held_up(pod)
+            if cause is not None:
+                return (
+                    f"{cause}; see validatorImage in ConfigMap ascendllm-operator and "
+                    "spec.validation (job, mmlu.data); a job that is deleted is made again"
+                )
+        return None
 
     @property
     def failed(self) -> list[CheckState]:
@@ -158,9 +175,11 @@ def validating(scene: Scene) -> Row | None:
     if not _under_way(scene) or scene.having(Standing.RETRYING):
         return None
     running = scene.having(Standing.RUNNING)
-    names = ", ".join(state.check for state in running) or "the next check"
+    checks = ", ".join(state.check for state in running) or "the next check"
     done = sum(state.standing is Standing.FINISHED for state in scene.decision.states)
-    message = f"running {names}; {done} of {len(scene.decision.states)} checks are finished"
+    message = f"running {checks}; {done} of {len(scene.decision.states)} checks are finished"
+    if scene.held_up is not None:
+        message += f"; {scene.held_up}"
     return Row(
         "Unknown",
         "Validating",
@@ -228,8 +247,8 @@ def proven(scene: Scene) -> Row | None:
     """Served, and everything that was asked for has passed."""
     if not scene.decision.states:
         return Row("True", "NoValidation", "serving; spec.validation asks for no check")
-    names = ", ".join(state.check for state in scene.decision.states)
-    return Row("True", "Proven", f"serving; passed: {names}", validated=_verdict(scene))
+    checks = ", ".join(state.check for state in scene.decision.states)
+    return Row("True", "Proven", f"serving; passed: {checks}", validated=_verdict(scene))
 
 
 SITUATIONS: tuple[Situation, ...] = (
@@ -271,7 +290,7 @@ def _availability(scene: Scene, row: Row) -> Condition | None:
             AVAILABLE,
             "True",
             "Serving",
-            f"clients are served by revision {scene.decision.served}, ready pods: {scene.ready_pods}",
+            f"revision {scene.decision.served} serves clients, ready pods: {scene.ready_pods}",
         )
     if scene.decision.served == NOTHING_SERVED:
         reason, message = "NothingProven", "no revision has been proven yet: clients reach nothing"

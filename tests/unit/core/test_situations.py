@@ -384,8 +384,24 @@ def test_a_spec_that_cannot_be_read_is_stalled() -> None:
     status = refused_status(stage.observed(), SpecError("InvalidSpec", "no"))
     assert kstatus(1, status) == "Failed"
     assert status["servedRevision"] == stage.served
+    assert _worded(status) == {
+        "Ready": "False/InvalidSpec",
+        "Stalled": "True/InvalidSpec",
+        "Available": "True/Serving",
+        "Validated": "True/Passed",
+    }
 
 
 def test_an_api_server_that_fails_is_in_progress() -> None:
     status = failed_status(proven().observed(), "Conflict", "try again")
     assert kstatus(1, status) == "InProgress"
+    assert _worded(status) == {
+        "Ready": "Unknown/Conflict",
+        "Reconciling": "True/Conflict",
+        "Available": "True/Serving",
+        "Validated": "True/Passed",
+    }
+
+
+def _worded(status: dict[str, Any]) -> dict[str, str]:
+    return {c["type"]: f"{c['status']}/{c['reason']}" for c in status["conditions"]}

@@ -1,0 +1,32 @@
+"""What the steps of a run look at and build from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ascendllm.api.spec import DataSource, Spec
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.state.observed import Object, Observed
+from ascendllm.state.runs import Run
+
+__all__ = ["ACCESS", "Context"]
+
+ACCESS = ("ServiceAccount", "Role", "RoleBinding")
+"""The rights of a running job."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the steps of a run are made from."""
+
+    owner: Owner
+    spec: Spec
+    observed: Observed
+    validator_image: str
+    mmlu_data: DataSource | None
+
+    def pods(self, run: Run) -> list[Object]:
+        """The pods of a run's job."""
+        pods = self.observed.of("Pod")
+        return [pod for pod in pods if pod["metadata"].get("labels", {}).get(names.RUN) == run.run]
