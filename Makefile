@@ -70,14 +70,14 @@ crds-check: venv
 
 .PHONY: test
 test: lint crds-check ## lint, then unit, property and integration tests (a real API server)
+	$(CLUSTER) build
 	$(PYTHON) -m pytest tests/unit tests/property tests/integration $(PYTEST_ARGS)
 
 .PHONY: e2e
 e2e: venv ## the end-to-end tests, on a real cluster that is brought up and taken down
 	trap '$(CLUSTER) down' EXIT; \
+	$(CLUSTER) build; \
 	$(CLUSTER) up; \
-	archives=$$($(IMAGES) build); \
-	$(CLUSTER) load $$archives; \
 	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: bench

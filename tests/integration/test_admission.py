@@ -45,6 +45,9 @@ async def refusal(admin: Admin, item: dict[str, Any]) -> str:
 
 
 RULES: list[tuple[str, Any, str]] = [
+    ("validation", {}, "ask for at least one check"),
+    ("validation", {"smoke": None}, "ask for at least one check"),
+    ("validation.bench", {"requests": 3}, "requests must be at least concurrency"),
     ("model.source", {}, "give exactly one source: hostPath or pvc"),
     (
         "model.source",

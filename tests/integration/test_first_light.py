@@ -89,13 +89,6 @@ async def test_no_checks_asked_for(world: World) -> None:
     assert await world.children("Job") == []
 
 
-async def test_an_empty_validation_asks_for_no_check(world: World) -> None:
-    await world.apply(resource(validation={}))
-    await world.load()
-    assert (await world.conditions())["Ready"] == "True/NoValidation"
-    assert await world.served() == await world.revision()
-
-
 async def test_an_instruct_model_is_asked_by_chat(world: World) -> None:
     model = {"source": {"pvc": {"claimName": "models"}}, "kind": "instruct"}
     await world.apply(resource(model=model, validation={"smoke": {}}))

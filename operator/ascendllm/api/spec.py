@@ -400,6 +400,18 @@ class JobSettings(ResourceModel):
 class Validation(ResourceModel):
     """The proof that is asked for, check by check, in the order smoke, bench, mmlu."""
 
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "has(self.smoke) || has(self.bench) || has(self.mmlu)",
+                # `smoke:` without a value is null to YAML, and the API server drops nulls: a proof
+                # that was meant to be asked for must not be missing in silence.
+                "ask for at least one check, such as smoke: {} (with the braces), or remove "
+                "validation",
+            )
+        )
+    )
+
     smoke: SmokeCheck | None = None
     """The server answers, in the right shapes, under the right name."""
 
@@ -417,6 +429,14 @@ class Validation(ResourceModel):
 
     job: JobSettings | None = None
     """Where and with what the jobs run."""
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.smoke is None and self.bench is None and self.mmlu is None:
+            raise ValueError(
+                "ask for at least one check, such as smoke: {} (with the braces), or remove it"
+            )
+        return self
 
 
 class Spec(ResourceModel):

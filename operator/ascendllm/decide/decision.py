@@ -68,9 +68,14 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     except SpecError as error:
         return Decision(seal_finished(context), error, served=served_now)
 
-    rollout = roll_out(owner, spec, revision, observed)
-    images = image_ids(revision.hash, rollout.available, observed)
     asked = asked_checks(spec, data)
+    stored = image_ids(revision.hash, False, observed)
+    refuted = any(
+        state.failed or state.spent
+        for state in check_states(spec, asked, revision.hash, stored, observed)
+    )
+    rollout = roll_out(owner, spec, revision, observed, refuted=refuted)
+    images = image_ids(revision.hash, rollout.available, observed)
     states = check_states(spec, asked, revision.hash, images, observed)
     served = served_revision(spec, revision.hash, states, rollout.available, observed)
     proven = proven_revisions(asked, observed)[:_KEPT_PROVEN]

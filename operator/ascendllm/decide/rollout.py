@@ -38,6 +38,7 @@ class Rollout:
         stage: What it waits for; None when available.
         missed: The sealed run that says that it missed its deadline, as long as it isn't available.
         overdue: It misses its deadline now, and no run says so yet.
+        held: It stays at 0 pods, since it would only fail again.
     """
 
     plan: Plan
@@ -48,6 +49,7 @@ class Rollout:
     stage: Stage | None
     missed: Run | None
     overdue: bool
+    held: bool
 
     @property
     def ready(self) -> int:
@@ -55,8 +57,18 @@ class Rollout:
         return sum(pod.ready for pod in self.pods)
 
 
-def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -> Rollout:
-    """The plan for the pods, and how far they are."""
+def roll_out(
+    owner: Owner, spec: Spec, revision: Revision, observed: Observed, *, refuted: bool
+) -> Rollout:
+    """The plan for the pods, and how far they are.
+
+    Args:
+        owner: Whose pods.
+        spec: What is wanted.
+        revision: The spec's revision.
+        observed: What is there.
+        refuted: A check of the revision has failed or reached no verdict, by the present bounds.
+    """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)
     available = wanted > 0 and sum(pod.ready for pod in pods) >= wanted
@@ -73,8 +85,9 @@ def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -
         if (pod.revision != revision.hash or observed.inherited(pod)) and not pod.finished
     ]
 
-    # It missed its deadline once and would miss it again: raising it would only loop.
-    replicas = wanted if raised or missed is None else 0
+    # What missed its deadline or failed would do so again: raising it anew would only loop.
+    held = not raised and (missed is not None or refuted)
+    replicas = 0 if held else wanted
     started_at = loaded_at = None
     if replicas > 0:
         now = format_time(observed.now)
@@ -107,6 +120,7 @@ def roll_out(owner: Owner, spec: Spec, revision: Revision, observed: Observed) -
         pods=pods,
         available=available,
         loaded=loaded_at is not None,
+        held=held and wanted > 0,
         stage=None if available else _stage(wanted, pods, still_there if waiting else []),
         missed=None if available else missed,
         overdue=late and missed is None,

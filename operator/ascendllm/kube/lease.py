@@ -81,7 +81,7 @@ class Lease:
             await asyncio.sleep(self._renew_after)
             try:
                 async with asyncio.timeout(self._duration - self._renew_after):
-                    if not await self._take():
+                    if not await self._take() and await self._is_anothers():
                         raise LeaseLostError(f"lease {self._name} is held by somebody else")
             except (ClusterError, TimeoutError) as error:
                 if time.monotonic() - self._renewed > self._duration:
@@ -113,6 +113,11 @@ class Lease:
             raise
         self._renewed = time.monotonic()
         return True
+
+    async def _is_anothers(self) -> bool:
+        """Whether a Lease that could not be taken has another holder, not just another version."""
+        current = await self._cluster.get("Lease", self._namespace, self._name)
+        return current is not None and _holder(current) not in ("", self._identity)
 
     def _free(self, lease: Mapping[str, Any]) -> bool:
         holder = _holder(lease)

@@ -56,7 +56,8 @@ class WorkQueue:
         self._stamp = time.monotonic()
 
     def __len__(self) -> int:
-        return len(self._when) + len(self._again)
+        now = time.monotonic()
+        return sum(moment <= now for moment in self._when.values()) + len(self._again)
 
     def add(self, key: Key, after: float = 0.0) -> None:
         """Have a key reconciled; an earlier moment wins over a later one."""

@@ -137,7 +137,7 @@ def missed_deadline(scene: Scene) -> Row | None:
 def coming_up(scene: Scene) -> Row | None:
     """Scheduling, pulling, loading: for the first time, or again while checks wait for it."""
     rollout = scene.decision.rollout
-    if rollout is None or rollout.stage is None:
+    if rollout is None or rollout.stage is None or rollout.held:
         return None
     waited_for = _under_way(scene) and not scene.having(Standing.RUNNING)
     if rollout.loaded and not waited_for:

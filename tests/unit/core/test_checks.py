@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ascendllm.api.spec import Spec
 from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.desired import names
 from unit.core.stage import Stage, spec_of
@@ -205,3 +206,32 @@ def test_a_stopped_run_loses_its_job_and_its_rights() -> None:
     stage.change(spec_of(validation=SMOKE))
     stage.settle()
     assert stage.running() == "smoke"
+
+
+def replicas(stage: Stage) -> list[int]:
+    return [item["spec"]["replicas"] for item in stage.of("Deployment")]
+
+
+def test_a_revision_that_failed_is_not_raised_again_until_a_bound_lets_it_pass() -> None:
+    def asked(value: float, **more: Any) -> Spec:
+        baseline = {"value": value, "average": "macro"}
+        return spec_of(validation={"smoke": {}, "mmlu": {"baseline": baseline}}, **more)
+
+    stage = Stage(asked(70.0))
+    stage.load()
+    stage.finish("smoke")
+    stage.finish("mmlu")
+    assert stage.conditions["Ready"] == "False/ValidationFailed"
+    assert replicas(stage) == [1], "it keeps its pods, to look at"
+
+    stage.change(asked(70.0, suspend=True))
+    stage.settle()
+    stage.move_pods()
+    stage.change(asked(70.0))
+    stage.settle()
+    assert replicas(stage) == [0]
+    assert stage.conditions["Ready"] == "False/ValidationFailed"
+
+    stage.change(asked(66.7))
+    stage.settle()
+    assert replicas(stage) == [1]
