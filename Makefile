@@ -77,6 +77,7 @@ test: lint crds-check ## lint, then unit, property and integration tests (a real
 e2e: venv ## the end-to-end tests, on a real cluster that is brought up and taken down
 	trap '$(CLUSTER) down' EXIT; \
 	$(CLUSTER) build; \
+	$(IMAGES) build > /dev/null; \
 	$(CLUSTER) up; \
 	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
