@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from ascendllm.api.spec import DataSource
+from ascendllm.api.sources import DataSource
 from ascendllm.exceptions import SettingsError
 
 __all__ = ["PREFIX", "Settings"]

@@ -26,6 +26,7 @@ __all__ = [
     "cel",
     "parse_duration",
     "parse_quantity",
+    "rules",
 ]
 
 
@@ -37,6 +38,11 @@ def cel(
     if path is not None:
         validation["fieldPath"] = path
     return validation
+
+
+def rules(*validations: dict[str, Any]) -> dict[str, Any]:
+    """Rules as a part of a JSON schema."""
+    return {"x-kubernetes-validations": list(validations)}
 
 
 ObjectName = Annotated[

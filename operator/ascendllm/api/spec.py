@@ -14,40 +14,18 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ascendllm.api.model import ResourceModel
 from ascendllm.api.scalars import (
-    AbsolutePath,
     Duration,
     ImageReference,
-    KeyValue,
     ObjectName,
     Quantity,
-    RelativePath,
     ResourceName,
     cel,
+    rules,
 )
+from ascendllm.api.sources import ModelSource
+from ascendllm.api.validation import Validation
 
-__all__ = [
-    "Baseline",
-    "BenchCheck",
-    "DataSource",
-    "Engine",
-    "JobSettings",
-    "MmluCheck",
-    "Model",
-    "ModelSource",
-    "Npu",
-    "PvcSource",
-    "Rollout",
-    "Runtime",
-    "Service",
-    "SmokeCheck",
-    "Spec",
-    "Toleration",
-    "Validation",
-]
-
-
-def _rules(*rules: dict[str, Any]) -> dict[str, Any]:
-    return {"x-kubernetes-validations": list(rules)}
+__all__ = ["Engine", "Model", "Npu", "Rollout", "Runtime", "Service", "Spec"]
 
 
 class LocalObject(ResourceModel):
@@ -55,41 +33,6 @@ class LocalObject(ResourceModel):
 
     name: ObjectName
     """The object's name."""
-
-
-class PvcSource(ResourceModel):
-    """A folder on a PersistentVolumeClaim of this namespace."""
-
-    claim_name: ObjectName
-    """The claim's name; it must exist and allow the pods' nodes to mount it."""
-
-    path: RelativePath | None = None
-    """The folder inside the volume, relative to its root; the root itself when unset."""
-
-
-class ModelSource(ResourceModel):
-    """Where the weights are; exactly one of the fields."""
-
-    model_config = ConfigDict(
-        json_schema_extra=_rules(
-            cel(
-                "[has(self.hostPath), has(self.pvc)].exists_one(x, x)",
-                "give exactly one source: hostPath or pvc",
-            )
-        )
-    )
-
-    host_path: AbsolutePath | None = None
-    """A folder of the node, under a prefix that the operator's owner allows."""
-
-    pvc: PvcSource | None = None
-    """A folder on a claim; mounted read-only."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.host_path is None) == (self.pvc is None):
-            raise ValueError("give exactly one source: hostPath or pvc")
-        return self
 
 
 class Model(ResourceModel):
@@ -136,7 +79,7 @@ class Runtime(ResourceModel):
             dict[str, Annotated[str, Field(max_length=4096)]],
             Field(
                 max_length=64,
-                json_schema_extra=_rules(
+                json_schema_extra=rules(
                     cel(
                         "self.all(name, size(name) <= 128 && "
                         "name.matches('^[A-Za-z_][A-Za-z0-9_]*$'))",
@@ -259,191 +202,11 @@ class Rollout(ResourceModel):
     """How long a revision may take until its pods are ready."""
 
 
-class SmokeCheck(ResourceModel):
-    """The server answers, in the right shapes, under the right name."""
-
-
-class BenchCheck(ResourceModel):
-    """Throughput and latency in a closed loop, with the definitions of `vllm bench serve`."""
-
-    model_config = ConfigDict(
-        json_schema_extra=_rules(
-            cel(
-                "self.requests >= self.concurrency",
-                "requests must be at least concurrency, or that many are never in flight: raise "
-                "requests or lower concurrency",
-                path=".requests",
-            )
-        )
-    )
-
-    input_tokens: Annotated[int, Field(ge=1, le=1_048_576)] = 128
-    """Tokens of each prompt, as the server counts."""
-
-    output_tokens: Annotated[int, Field(ge=2, le=1_048_576)] = 128
-    """Tokens of each answer."""
-
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 4
-    """Requests in flight."""
-
-    requests: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Requests in all."""
-
-    @model_validator(mode="after")
-    def _enough_requests(self) -> Self:
-        if self.requests < self.concurrency:
-            raise ValueError(
-                f"requests {self.requests} must be at least concurrency {self.concurrency}, or "
-                "that many are never in flight: raise requests or lower concurrency"
-            )
-        return self
-
-
-class DataSource(ResourceModel):
-    """Where a data set is; exactly one of pvc, image and hostPath."""
-
-    model_config = ConfigDict(
-        json_schema_extra=_rules(
-            cel(
-                "[has(self.pvc), has(self.image), has(self.hostPath)].exists_one(x, x)",
-                "give exactly one place: pvc, image or hostPath",
-            )
-        )
-    )
-
-    pvc: PvcSource | None = None
-    """A folder on a claim; mounted read-only."""
-
-    image: ImageReference | None = None
-    """An image with the data set in its folder /data and `cp` on its PATH."""
-
-    host_path: AbsolutePath | None = None
-    """A folder of the nodes, under a prefix that the operator's owner allows."""
-
-    custom: bool = False
-    """The data is not the published MMLU (57 subjects, 5 shots each, 14,042 questions); every
-    verdict then says so."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(place is not None for place in (self.pvc, self.image, self.host_path)) != 1:
-            raise ValueError("give exactly one place: pvc, image or hostPath")
-        return self
-
-
-class Baseline(ResourceModel):
-    """The published figure that the model is held against."""
-
-    value: Annotated[float, Field(ge=0, le=100)]
-    """The accuracy in percent."""
-
-    average: Literal["macro", "micro"]
-    """macro: the mean of the subjects' accuracies; micro: over all questions."""
-
-    source: Annotated[str, Field(max_length=256)] | None = None
-    """Where the figure was published."""
-
-
-class MmluCheck(ResourceModel):
-    """MMLU by the letters' log-probabilities, as lm-eval asks it (protocol lmEval)."""
-
-    shots: Annotated[int, Field(ge=0, le=5)] = 5
-    """Solved examples before each question."""
-
-    data: DataSource | None = None
-    """The data set; the operator's own when unset."""
-
-    baseline: Baseline | None = None
-    """The figure to hold the model against; without one, reaching a figure passes."""
-
-    tolerance: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """How many percent points below the baseline still pass."""
-
-
-class Toleration(ResourceModel):
-    """A toleration, as in a pod."""
-
-    key: Annotated[str, Field(max_length=317)] | None = None
-    """The taint's key."""
-    operator: Literal["Exists", "Equal"] | None = None
-    """How key and value are compared."""
-    value: KeyValue | None = None
-    """The taint's value."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """The taint's effect; every effect when unset."""
-    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """How long a NoExecute taint is tolerated."""
-
-
-class Resources(ResourceModel):
-    """Compute resources, as in a container."""
-
-    requests: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
-    """What is reserved."""
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
-    """What is not exceeded."""
-
-
-class JobSettings(ResourceModel):
-    """Where and with what the validation jobs run; they need no NPU."""
-
-    resources: Resources | None = None
-    """The job container's resources; requests of 500m and 256Mi, a limit of 1Gi when unset."""
-
-    node_selector: Annotated[dict[str, KeyValue], Field(max_length=32)] | None = None
-    """Labels of the nodes that may run the jobs."""
-
-    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = None
-    """Taints that the jobs tolerate."""
-
-
-class Validation(ResourceModel):
-    """The proof that is asked for, check by check, in the order smoke, bench, mmlu."""
-
-    model_config = ConfigDict(
-        json_schema_extra=_rules(
-            cel(
-                "has(self.smoke) || has(self.bench) || has(self.mmlu)",
-                # `smoke:` without a value is null to YAML, and the API server drops nulls: a proof
-                # that was meant to be asked for must not be missing in silence.
-                "ask for at least one check, such as smoke: {} (with the braces), or remove "
-                "validation",
-            )
-        )
-    )
-
-    smoke: SmokeCheck | None = None
-    """The server answers, in the right shapes, under the right name."""
-
-    bench: BenchCheck | None = None
-    """Throughput and latency."""
-
-    mmlu: MmluCheck | None = None
-    """Accuracy against a baseline."""
-
-    retries: Annotated[int, Field(ge=0, le=10)] = 2
-    """How often a check that reached no verdict (Error) is run again."""
-
-    timeout: Duration = "6h"
-    """How long one run of a check may take."""
-
-    job: JobSettings | None = None
-    """Where and with what the jobs run."""
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
-        if self.smoke is None and self.bench is None and self.mmlu is None:
-            raise ValueError(
-                "ask for at least one check, such as smoke: {} (with the braces), or remove it"
-            )
-        return self
-
-
 class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "!(has(self.validation) && has(self.validation.mmlu)) || "
                 "self.model.kind != 'instruct'",

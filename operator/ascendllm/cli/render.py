@@ -12,7 +12,8 @@ import yaml
 
 from ascendllm.api.crd import KIND
 from ascendllm.api.parse import parse_spec, require_name
-from ascendllm.api.spec import DataSource, Spec
+from ascendllm.api.sources import DataSource
+from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import decide
 from ascendllm.decide.revision import NodesNeeded
 from ascendllm.desired.owner import Owner

@@ -14,7 +14,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from ascendllm.api.spec import DataSource, Spec
+from ascendllm.api.sources import DataSource
+from ascendllm.api.spec import Spec
 from ascendllm.checks.judge import judge_mmlu
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ascendllm.api.spec import DataSource, Spec
+from ascendllm.api.sources import DataSource
+from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.state.observed import Object, Observed

@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ascendllm.api.spec import DataSource, Spec
+from ascendllm.api.sources import DataSource
+from ascendllm.api.spec import Spec
 from ascendllm.engine import options
 from ascendllm.engine.arguments import OWNED, tensor_parallel_size
 from ascendllm.exceptions import SpecError

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from ascendllm.api.scalars import parse_duration
-from ascendllm.api.spec import BenchCheck, DataSource, JobSettings, MmluCheck, Spec, Validation
+from ascendllm.api.sources import DataSource
+from ascendllm.api.spec import Spec
+from ascendllm.api.validation import BenchCheck, JobSettings, MmluCheck, Validation
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.sources import Mounted, mount_data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ascendllm.api.spec import DataSource, ModelSource, PvcSource
+from ascendllm.api.sources import DataSource, ModelSource, PvcSource
 
 __all__ = ["Mounted", "mount_data", "mount_model"]
 
