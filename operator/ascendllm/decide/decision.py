@@ -70,7 +70,8 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
 
     asked = asked_checks(spec, data)
     stored = image_ids(revision.hash, False, observed)
-    refuted = any(
+    # What has clients keeps its pods, whatever a new bound says of it.
+    refuted = observed.served != revision.hash and any(
         state.failed or state.spent
         for state in check_states(spec, asked, revision.hash, stored, observed)
     )

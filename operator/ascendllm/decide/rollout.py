@@ -67,7 +67,8 @@ def roll_out(
         spec: What is wanted.
         revision: The spec's revision.
         observed: What is there.
-        refuted: A check of the revision has failed or reached no verdict, by the present bounds.
+        refuted: A check of a revision without clients has failed or reached no verdict, by the
+            present bounds.
     """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)

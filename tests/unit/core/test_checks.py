@@ -235,3 +235,15 @@ def test_a_revision_that_failed_is_not_raised_again_until_a_bound_lets_it_pass()
     stage.change(asked(66.7))
     stage.settle()
     assert replicas(stage) == [1]
+
+
+def test_a_served_revision_is_raised_again_whatever_a_new_bound_says() -> None:
+    stage = Stage()
+    stage.prove()
+    worse = {"smoke": {}, "mmlu": {"baseline": {"value": 99, "average": "macro"}}}
+    stage.change(spec_of(validation=worse))
+    stage.settle()
+    assert stage.conditions["Ready"] == "False/Regression"
+    stage.objects = {key: item for key, item in stage.objects.items() if key[0] != "Deployment"}
+    stage.settle()
+    assert replicas(stage) == [1]
