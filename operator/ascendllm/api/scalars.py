@@ -15,7 +15,6 @@ from pydantic import Field
 
 __all__ = [
     "AbsolutePath",
-    "DnsLabel",
     "Duration",
     "ImageReference",
     "KeyValue",
@@ -49,11 +48,6 @@ ObjectName = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
 """The name of a Kubernetes object (an RFC 1123 subdomain)."""
-
-DnsLabel = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-"""An RFC 1123 label."""
 
 _NO_WAY_UP: dict[str, Any] = {
     "x-kubernetes-validations": [

@@ -17,7 +17,7 @@ from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
 from ascendllm.state.revisions import Revision
 
-__all__ = ["NodesNeeded", "needs_nodes", "resolve", "spec_revision"]
+__all__ = ["NodesNeeded", "resolve", "spec_revision"]
 
 
 class NodesNeeded(Exception):  # noqa: N818 - no error: the caller looks at the nodes and asks again
@@ -57,12 +57,6 @@ def spec_revision(owner: Owner, spec: Spec, observed: Observed, settings: Settin
         if revision.hash == rendered.hash:
             return _newest(revision, highest)
     return rendered
-
-
-def needs_nodes(spec: Spec) -> bool:
-    """Whether resolving this spec looks at the nodes."""
-    runtime = spec.runtime
-    return runtime.image is None and runtime.variant == "auto" and spec.npu.generation == "auto"
 
 
 def resolve(
