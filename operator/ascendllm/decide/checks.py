@@ -16,7 +16,7 @@ from typing import Any
 
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
-from ascendllm.checks.judge import judge_mmlu
+from ascendllm.checks.judging.mmlu import judge_mmlu
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names
 from ascendllm.state.observed import Observed

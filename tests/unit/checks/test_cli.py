@@ -166,7 +166,7 @@ async def test_the_key_is_sent_and_never_shown(tmp_path: Path) -> None:
 
 async def test_importing_what_the_operator_shares_is_light() -> None:
     code = (
-        "import sys, ascendllm.checks.judge, ascendllm.checks.result;"
+        "import sys, ascendllm.checks.judging.mmlu, ascendllm.checks.result;"
         "print([m for m in ('aiohttp', 'httpx', 'pydantic', 'click') if m in sys.modules])"
     )
     process = await asyncio.create_subprocess_exec(

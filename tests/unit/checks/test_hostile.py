@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ascendllm.checks.bench.stream import StreamedAnswer
 from ascendllm.checks.endpoint import Endpoint, error_detail, json_object, read_models, refusal
-from ascendllm.checks.judge import judge_mmlu
+from ascendllm.checks.judging.mmlu import judge_mmlu
 from ascendllm.checks.mmlu.answer import read_answer
 from ascendllm.checks.result import CheckResult, compact_json, read_result, terse
 from ascendllm.checks.smoke.http import Answer

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ascendllm.checks.client import Client, open_session
 from ascendllm.checks.endpoint import Endpoint
-from ascendllm.checks.judge import Average, judge_mmlu
+from ascendllm.checks.judging.mmlu import Average, judge_mmlu
 from ascendllm.checks.mmlu.answer import LOGPROBS, read_answer
 from ascendllm.checks.mmlu.checkpoint import UNKNOWN, Answers, Identity, empty, restore
 from ascendllm.checks.mmlu.data import DataSet, load, require_canonical

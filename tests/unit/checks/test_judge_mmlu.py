@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ascendllm.checks.judge import judge_mmlu
+from ascendllm.checks.judging.mmlu import judge_mmlu
 
 MEASURED: dict[str, Any] = {
     "macroAverage": 66.30,

@@ -1,4 +1,4 @@
-"""Verdicts from figures: pure, so that the operator can judge stored figures again.
+"""Whether MMLU's figures keep to the baseline.
 
 Figures are compared as decimals of what is written (two decimals), never as floats: what a person
 computes by hand from the status is what decides.
@@ -7,39 +7,19 @@ computes by hand from the status is what decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal, cast, get_args
 
+from ascendllm.checks.judging.judgement import Judgement
 from ascendllm.checks.result import Verdict, is_number, rounded
 
-__all__ = ["BROKEN_BELOW", "Average", "Judgement", "judge_mmlu"]
+__all__ = ["BROKEN_BELOW", "Average", "judge_mmlu"]
 
 Average = Literal["macro", "micro"]
 
 BROKEN_BELOW = Decimal(30)
 """Percent. Guessing gives 25: below 30 the method is broken, not the model (vllm-ascend#1043 gave
 23 instead of 80 with every answer HTTP 200)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A verdict and the figures that belong to it.
-
-    Args:
-        result: Passed or Failed, or what kept a verdict from being reached.
-        reason: CamelCase.
-        message: The figures that decided, for people.
-        delta: Percent points, value - baseline on the same average; None without a baseline.
-        figures: The keys of the status that follow from judging, to be laid over the measured
-            ones: baseline, baselineAverage, tolerance, delta, standardError (where there are any).
-    """
-
-    result: Verdict
-    reason: str
-    message: str
-    delta: float | None
-    figures: Mapping[str, object]
 
 
 def judge_mmlu(

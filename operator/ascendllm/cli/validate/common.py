@@ -1,19 +1,13 @@
-"""`ascendllm validate smoke|mmlu|bench`: one check against any OpenAI-compatible server.
-
-The result goes to stdout (JSON, or a table for people), progress to stderr. Exit codes: 0 passed,
-1 failed, 2 no verdict (or a wrong command line), 143 after SIGTERM with the checkpoint written.
-"""
+"""What the commands of `ascendllm validate` share: options, the run itself, what is printed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -23,15 +17,21 @@ from ascendllm.checks.endpoint import Endpoint, parse_endpoint
 from ascendllm.checks.progress import StderrProgress
 from ascendllm.checks.result import CheckResult
 from ascendllm.checks.runner import Body, CheckName, run_check
-from ascendllm.checks.sinks import CheckpointFile, ReportFile, Sink
+from ascendllm.checks.sinks import ReportFile, Sink
 from ascendllm.exceptions import SpecError
 
-__all__ = ["command"]
+__all__ = [
+    "FILE",
+    "MOST_IN_FLIGHT",
+    "Common",
+    "common_options",
+    "kind_option",
+    "percent_points",
+    "run",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST_IN_FLIGHT = 4096
-MOST_REQUESTS = 1_000_000
-MOST_TOKENS = 10_000_000
 
 
 def percent_points(ctx: click.Context, param: click.Parameter, value: str | None) -> Decimal | None:
@@ -117,11 +117,6 @@ def common_options(function: F) -> F:
     return cast(F, decorated)
 
 
-@click.group()
-def command() -> None:
-    """Run one check against an OpenAI-compatible server."""
-
-
 def kind_option(function: F) -> F:
     """`--kind`, for the checks whose API depends on it."""
     return click.option(
@@ -133,85 +128,7 @@ def kind_option(function: F) -> F:
     )(function)
 
 
-@command.command()
-@common_options
-@kind_option
-def smoke(common: Common, kind: Literal["base", "instruct"]) -> None:
-    """Health, version, served name, one answer, streaming, usage."""
-    from ascendllm.checks.smoke.run import SMOKE, SmokeOptions, check_smoke
-
-    _run(SMOKE, partial(check_smoke, SmokeOptions(common.endpoint, kind)), common)
-
-
-@command.command()
-@common_options
-@kind_option
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="MMLU's csv files: a folder or a tar archive with {dev,test}/<subject>_{dev,test}.csv.",
-)
-@click.option("--protocol", type=click.Choice(["lmEval"]), default="lmEval", show_default=True)
-@click.option("--shots", type=click.IntRange(0, 100), default=5, show_default=True)
-@click.option("--custom-data", is_flag=True, help="Other counts than MMLU's own are wanted.")
-@click.option(
-    "--baseline",
-    metavar="PERCENT",
-    callback=percent_points,
-    help="What the accuracy is held against; unset: nothing.",
-)
-@click.option(
-    "--baseline-average", type=click.Choice(["macro", "micro"]), default="macro", show_default=True
-)
-@click.option(
-    "--tolerance",
-    metavar="POINTS",
-    callback=percent_points,
-    default="1.0",
-    show_default=True,
-    help="How many percent points below the baseline still pass.",
-)
-@click.option(
-    "--concurrency", type=click.IntRange(1, MOST_IN_FLIGHT), default=16, show_default=True
-)
-@click.option("--checkpoint", type=FILE, help="Go on from this file, and keep it up to date.")
-def mmlu(common: Common, kind: str, checkpoint: Path | None, **values: Any) -> None:
-    """MMLU by the letters' log-probabilities, as lm-eval asks it, one request a question."""
-    from ascendllm.checks.mmlu.run import MMLU, MmluOptions, check_mmlu
-
-    if kind == "instruct":
-        raise click.UsageError(
-            "--kind instruct: this version asks base models only, by the letters' "
-            "log-probabilities; run smoke and bench, or give --kind base if the model is one."
-        )
-    if checkpoint and common.run_configmap:
-        raise click.UsageError("--checkpoint and --run-configmap exclude each other: give one.")
-    options = MmluOptions(common.endpoint, **values)
-    sinks: list[Sink] = [CheckpointFile(checkpoint)] if checkpoint else []
-    _run(MMLU, partial(check_mmlu, options), common, sinks)
-
-
-@command.command()
-@common_options
-@click.option("--input-tokens", type=click.IntRange(1, MOST_TOKENS), default=128, show_default=True)
-@click.option(
-    "--output-tokens", type=click.IntRange(1, MOST_TOKENS), default=128, show_default=True
-)
-@click.option("--concurrency", type=click.IntRange(1, MOST_IN_FLIGHT), default=4, show_default=True)
-@click.option("--requests", type=click.IntRange(1, MOST_REQUESTS), default=20, show_default=True)
-@click.option("--seed", type=click.IntRange(0), help="Of the random prompts; unset: a fresh one.")
-@click.option("--npus", type=click.IntRange(1), help="NPUs that serve, for the figure per NPU.")
-def bench(common: Common, seed: int | None, **values: Any) -> None:
-    """Throughput and latency in a closed loop, as `vllm bench serve` defines them."""
-    from ascendllm.checks.bench.run import BENCH, BenchOptions, check_bench
-
-    chosen = secrets.randbelow(2**32) if seed is None else seed
-    options = BenchOptions(common.endpoint, seed=chosen, **values)
-    _run(BENCH, partial(check_bench, options), common)
-
-
-def _run(check: CheckName, body: Body, common: Common, sinks: list[Sink] | None = None) -> None:
+def run(check: CheckName, body: Body, common: Common, sinks: list[Sink] | None = None) -> None:
     """Run the check, print its result, and exit."""
     places = [StderrProgress(check.name), *(sinks or [])]
     if common.output:
