@@ -12,6 +12,7 @@ PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
 CLUSTER := $(PYTHON) tests/cluster
 IMAGES := $(PYTHON) tests/cluster/images.py
+VLLM := $(PYTHON) tests/vllm
 
 ##@ Working on it
 
@@ -41,6 +42,9 @@ crds: venv ## write crds/ascendllms.yaml from the pydantic models
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command 'make lock'
 
+# The packages of the real vLLM, which agree with none of ours: it has its own two.
+CPU := images/vllm-cpu/requirements.in --override images/vllm-cpu/overrides.txt
+
 .PHONY: lock
 lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgrade for newer ones)
 	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --group dev - -o tests/requirements.txt
@@ -48,6 +52,8 @@ lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgr
 	$(LOCK) pyproject.toml --extra operator -c tests/requirements.txt -o images/operator/requirements.txt
 	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/validator/requirements.txt
 	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/simulator/requirements.txt
+	$(LOCK) $(LOCK_ARGS) $(CPU) tests/vllm/requirements.in -o tests/vllm/requirements.txt
+	$(LOCK) $(CPU) -c tests/vllm/requirements.txt -o images/vllm-cpu/requirements.txt
 
 .PHONY: clean
 clean: ## remove what was made in the checkout (the cache in the user's folder stays)
@@ -81,15 +87,25 @@ e2e: venv ## the end-to-end tests, on a real cluster that is brought up and take
 	$(CLUSTER) up; \
 	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: vllm
+vllm: venv ## the real vLLM for CPU, into the user's cache folder (9 GB, some minutes the first time)
+	@$(VLLM) install
+
+.PHONY: test-vllm
+test-vllm: vllm ## the simulator and the checks against the real vLLM
+	$(PYTHON) -m pytest tests/vllm -o timeout=600 $(PYTEST_ARGS)
+
 .PHONY: bench
 bench: venv ## measure speed and size against the limits in the README
 	$(PYTHON) tests/bench
 
 ##@ A cluster
 
+ENGINE ?= simulator
+
 .PHONY: demo
-demo: venv ## from nothing to a verified model: cluster, operator, simulator, report
-	$(PYTHON) tests/cluster/demo.py up
+demo: venv ## from nothing to a verified model: cluster, operator, report (or with ENGINE=vllm)
+	$(PYTHON) tests/cluster/demo.py up --engine $(ENGINE)
 
 .PHONY: demo-down
 demo-down: venv ## take the demo down; nothing is left behind

@@ -17,8 +17,8 @@ from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
+from ascendllm.decide.needs import LookupNeeded, NodesNeeded, PeerNeeded, RequestsNeeded
 from ascendllm.decide.plan import Plan
-from ascendllm.decide.revision import NodesNeeded
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
@@ -129,20 +129,36 @@ class Reconciler:
     async def _decide(
         self, owner: Owner, spec: Spec, observed: Observed
     ) -> tuple[Observed, Decision]:
-        try:
-            return observed, decide(owner, spec, observed, self._settings)
-        except NodesNeeded:
-            nodes = await self._cluster.list("Node")
-            observed = Observed(observed.resource, observed.now, observed.objects, nodes)
-            return observed, decide(owner, spec, observed, self._settings)
+        # Each look answers one question, and none is asked twice.
+        while True:
+            try:
+                return observed, decide(owner, spec, observed, self._settings)
+            except LookupNeeded as needed:
+                observed = await self._look_up(owner, needed, observed)
+
+    async def _look_up(self, owner: Owner, needed: LookupNeeded, observed: Observed) -> Observed:
+        match needed:
+            case NodesNeeded():
+                return replace(observed, nodes=await self._cluster.list("Node"))
+            case PeerNeeded(name=name):
+                peer = await self._cluster.get(KIND, owner.namespace, name)
+                return replace(observed, peers={**observed.peers, name: peer})
+            case RequestsNeeded(run=run):
+                text = await self._runs.text(owner.namespace, run, "requests.json")
+                return replace(observed, requests={**observed.requests, run: text})
+        raise AssertionError(f"nobody can look up {needed!r}")
 
     async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:
         """Records first, then deletions, then what acts on the records."""
         wanted = [item for item in plan.apply if self._needed(item, observed)]
+        before = {handover.target: handover.source for handover in plan.handovers}
         ranks = sorted({KINDS[item["kind"]].rank for item in wanted} | {0})
         for rank in ranks:
             batch = [item for item in wanted if KINDS[item["kind"]].rank == rank]
-            await _all(self._apply(owner, item, observed) for item in batch)
+            await _all(
+                self._apply(owner, item, observed, before.get(item["metadata"]["name"]))
+                for item in batch
+            )
             if rank == 0:
                 await _all(
                     self._cluster.delete(
@@ -162,8 +178,18 @@ class Reconciler:
         # A job's fields are immutable: it stays as it was started.
         return item["kind"] != "Job" and differs(item, live)
 
-    async def _apply(self, owner: Owner, item: Object, observed: Observed) -> None:
+    async def _apply(
+        self, owner: Owner, item: Object, observed: Observed, goes_on_from: str | None = None
+    ) -> None:
         kind, name = item["kind"], item["metadata"]["name"]
+        if kind == "ConfigMap" and goes_on_from is not None:
+            checkpoint = await self._runs.text(owner.namespace, goes_on_from, "checkpoint")
+            if checkpoint is not None:
+                # In one request: a run that is there without it would begin from nothing. Applied,
+                # the checkpoint would be ours, and gone with the next apply.
+                item = {**item, "data": {**item["data"], "checkpoint": checkpoint}}
+                await self._cluster.create(item)
+                return
         if observed.find(kind, name) is None:
             there = await self._cluster.get(kind, owner.namespace, name)
             if there is not None:

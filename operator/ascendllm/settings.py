@@ -41,6 +41,9 @@ class Settings(BaseModel):
     validator_image: Annotated[str, Field(min_length=1)] = "ascendllm/validator:0.1.0"
     """The image of the validation jobs."""
 
+    evals_image: Annotated[str, Field(min_length=1)] = "ascendllm/evals:0.1.0"
+    """The image of the evaluations: the validation jobs' with lm-eval."""
+
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
 

@@ -13,6 +13,8 @@ installation                a control plane with our CRD and the operator's righ
 operator_process            `ascendllm operator` as a process of its own
 latency, start, rest        the operator against a real API server
 mmlu                        the runner of questions against the simulator
+lm_eval                     the same beside lm-eval, on the real vLLM
+bench_client, bench_server  our bench and vllm's, against a server of exactly known timing
 render                      one resource, no server
 node                        a whole bare cluster, up and down (root)
 cli                         which of them are run

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import latency, machine, mmlu, node, render, rest, start
+from bench import bench_client, latency, lm_eval, machine, mmlu, node, render, rest, start
 from bench.figures import Figure, Measured, MeasureError, document, table
 from cluster.errors import ClusterError
 
@@ -21,6 +21,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "start": start.measure,
     "rest": rest.measure,
     "mmlu": mmlu.measure,
+    "lm-eval": lm_eval.measure,
+    "bench": bench_client.measure,
     "render": render.measure,
     "cluster": node.measure,
 }

@@ -26,7 +26,7 @@ from cluster.imaging.catalogue import Image, catalogue, content_key
 from cluster.imaging.docker import Docker, docker_answers
 from cluster.imaging.host import image_cache, keep_newest, one_at_a_time
 
-__all__ = ["Archive", "archives", "build"]
+__all__ = ["Archive", "archives", "build", "chosen"]
 
 _KEPT = 3  # archives an image: the one in use, and those of two other checkouts or branches
 
@@ -58,18 +58,19 @@ def build(names: Sequence[str] = ()) -> list[Archive]:
     """Build what is missing.
 
     Args:
-        names: Folders in images/; none: all.
+        names: Folders in images/; none: all but the large ones.
 
     Raises:
         ClusterError: A name is unknown, or an image cannot be built.
     """
     builder = _builder()
-    wanted = _chosen(_archives(builder), names)
+    wanted = chosen(_archives(builder), names)
     with one_at_a_time():
         for archive in wanted:
             if not archive.path.exists():
                 _build(builder, archive)
-            keep_newest(f"{archive.image.folder}-*.tar", _KEPT, archive.path)
+            kept = 1 if archive.image.large else _KEPT
+            keep_newest(f"{archive.image.folder}-*.tar", kept, archive.path)
         builder.trim()
     return wanted
 
@@ -86,12 +87,19 @@ def _archives(builder: Buildah | Docker) -> list[Archive]:
     ]
 
 
-def _chosen(known: list[Archive], names: Sequence[str]) -> list[Archive]:
+def chosen(known: list[Archive], names: Sequence[str]) -> list[Archive]:
+    """The archives of the named images; without names those of all but the large ones.
+
+    Raises:
+        ClusterError: A name is unknown.
+    """
     by_name = {archive.image.folder: archive for archive in known}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise ClusterError(f"no image {', '.join(unknown)}; there are {', '.join(by_name)}")
-    return [by_name[name] for name in names] if names else known
+    if names:
+        return [by_name[name] for name in names]
+    return [archive for archive in known if not archive.image.large]
 
 
 def _build(builder: Buildah | Docker, archive: Archive) -> None:
@@ -111,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="images.py", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     builds = commands.add_parser("build", help="build what is missing, print the archives")
-    builds.add_argument("names", nargs="*", metavar="NAME", help="a folder in images/; none: all")
+    builds.add_argument("names", nargs="*", metavar="NAME", help="a folder in images/")
     commands.add_parser("list", help="every image, and whether it is built")
     chosen = parser.parse_args(arguments)
     try:

@@ -18,7 +18,7 @@ from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
 from cluster.provider import Provider
 
-__all__ = ["DATA", "MODELS", "install", "make_data", "make_model", "uninstall"]
+__all__ = ["DATA", "MODELS", "install", "make_data", "make_model", "make_tiny_model", "uninstall"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OVERLAY = REPOSITORY / "manifests" / "overlays" / "demo"
@@ -29,13 +29,19 @@ MODELS = "/opt/atomgit"
 DATA = f"{MODELS}/mmlu-made-up"
 """The made-up question set on the node, as the demo's `mmluData` says."""
 
+_TINY_MODEL = REPOSITORY / "images" / "vllm-cpu" / "make_model.py"
 _LOADED = "/var/lib/ascendllm-loaded"
 _OPERATOR = ("-n", "ascendllm-system", "deployment/ascendllm-operator")
 
 
-def install(cluster: Provider) -> None:
-    """Images, CRD, operator; returns when the operator is available."""
-    renewed = _load_images(cluster)
+def install(cluster: Provider, also: Sequence[str] = ()) -> None:
+    """Images, CRD, operator; returns when the operator is available.
+
+    Args:
+        cluster: Where.
+        also: Folders in images/ of large images that are wanted, too.
+    """
+    renewed = _load_images(cluster, also)
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(OVERLAY))
     cluster.kubectl(
         "wait", "--for=condition=Established", "crd/ascendllms.ascendllm.io", "--timeout=60s"
@@ -90,10 +96,19 @@ def make_model(cluster: Provider, name: str, behaviour: Mapping[str, Any]) -> st
     return f"{MODELS}/{name}"
 
 
-def _load_images(cluster: Provider) -> bool:
+def make_tiny_model(cluster: Provider, name: str) -> str:
+    """Make the folder of a tiny model that the real engine serves; returns its path on the node."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "model")
+        run([sys.executable, str(_TINY_MODEL), str(model)])
+        cluster.node_copy(model, f"{MODELS}/{name}")
+    return f"{MODELS}/{name}"
+
+
+def _load_images(cluster: Provider, also: Sequence[str]) -> bool:
     """Load what the node has not got; whether the operator's image is a new one."""
     renewed = False
-    for archive in images.build():
+    for archive in [*images.build(), *(images.build(also) if also else [])]:
         mark = f"{_LOADED}/{archive.path.name}"
         if succeeds(cluster.node_command(["test", "-e", mark])):
             continue

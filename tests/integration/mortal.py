@@ -24,8 +24,10 @@ class Mortal:
         self._api = api
         self._life = life
         self.writes = 0
+        self.gets = 0
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
+        self.gets += 1
         return await self._api.get(kind, namespace, name)
 
     async def list(self, *about: Any, **form: Any) -> tuple[Object, ...]:

@@ -16,6 +16,7 @@ from cluster.errors import ClusterError as KubectlError
 from integration.admin import Admin
 from integration.conftest import REPOSITORY
 from integration.world import World, resource
+from unit.core import check_rules
 
 DATA = {"pvc": {"claimName": "mmlu"}}
 BASELINE = {"value": 66.7, "average": "macro"}
@@ -57,9 +58,8 @@ RULES: list[tuple[str, Any, str]] = [
     ("model.source", {"hostPath": "/a/../etc"}, "must not contain '..'"),
     ("model.source", {"hostPath": "/.."}, "must not contain '..'"),
     ("model.source", {"pvc": {"claimName": "a", "path": "b/../.."}}, "must not contain '..'"),
-    ("validation.mmlu.data", {}, "give exactly one place: pvc, image or hostPath"),
+    ("validation.mmlu.data", {}, "give exactly one place: pvc, image, hostPath or s3"),
     ("validation.mmlu.data", {**DATA, "image": "a"}, "give exactly one place"),
-    ("model.kind", "instruct", "set model.kind to base"),
     ("runtime.env", {"1A": "x"}, "names are letters, digits and '_'"),
     ("runtime.env", {"A B": "x"}, "names are letters, digits and '_'"),
     ("runtime.env", {"A" * 129: "x"}, "at most 128 characters"),
@@ -69,6 +69,7 @@ RULES: list[tuple[str, Any, str]] = [
     ("rollout.progressDeadline", "169h", "must be from 10s to 168h"),
     ("rollout.progressDeadline", "99999h", "must be from 10s to 168h"),
     ("validation.timeout", "1s", "must be from 10s to 168h, such as 30m or 1h30m"),
+    *((f"validation.{path}", value, told) for path, value, told in check_rules.RULES),
 ]
 
 
@@ -168,6 +169,7 @@ BOUNDS: list[tuple[str, Any]] = [
     ("validation.job.nodeSelector", {"a": "b c"}),
     ("validation.job.nodeSelector", {f"a{n}": "b" for n in range(33)}),
     ("validation.job.tolerations", [{"effect": "Never"}]),
+    *((f"validation.{path}", value) for path, value in check_rules.BOUNDS),
 ]
 
 
@@ -190,9 +192,9 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
         "runtime.driverMounts",
         "engine.profile",
         "engine.maxModelLength",
-        "validation.evals",
-        "validation.mmlu.protocol",
-        "validation.bench.thresholds",
+        "validation.dummy",
+        "validation.mmlu.references",
+        "validation.bench.threshold",
         "rollout.strategy",
     ],
 )
@@ -245,6 +247,7 @@ EDGES: list[tuple[str, Any]] = [
     ("validation.timeout", "604800s"),
     ("model.source", {"pvc": {"claimName": "a", "path": "b..c/d"}}),
     ("npu.resource", "huawei.com/Ascend910-2c"),
+    *((f"validation.{path}", value) for path, value in check_rules.ACCEPTED),
 ]
 
 
@@ -270,12 +273,62 @@ def test_what_the_schema_refuses_the_models_refuse(path: str, value: Any) -> Non
         Spec.model_validate(changed(path, value)["spec"])
 
 
+BASELINES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("base", {}, {"protocol": "original"}),
+    ("base", {"protocol": "original"}, {"protocol": "lmEval"}),
+    ("base", {"shots": 0}, {"shots": 5}),
+    ("instruct", {}, {"protocol": "lmEval"}),
+]
+"""The model's kind, how it is asked, and a figure that was reached otherwise."""
+
+
+@pytest.mark.parametrize(("kind", "asked", "figure"), BASELINES)
+async def test_a_figure_of_another_protocol_is_refused_unless_told_to(
+    admin: Admin, kind: str, asked: dict[str, Any], figure: dict[str, Any]
+) -> None:
+    item = changed("validation.mmlu", {**asked, "baseline": {**BASELINE, **figure}})
+    item["spec"]["model"]["kind"] = kind
+    message = await refusal(admin, item)
+    assert "spec.validation.mmlu.baseline" in message
+    assert "or baseline.acrossProtocols to true" in message
+    item["spec"]["validation"]["mmlu"]["baseline"]["acrossProtocols"] = True
+    await admin.post(item, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [("base", "lmEval"), ("base", "original"), ("instruct", "metaInstruct")],
+)
+async def test_a_figure_of_the_same_protocol_is_fine(
+    admin: Admin, kind: str, protocol: str
+) -> None:
+    figure = {**BASELINE, "protocol": protocol, "shots": 5}
+    item = changed("validation.mmlu", {"protocol": protocol, "baseline": figure})
+    item["spec"]["model"]["kind"] = kind
+    await admin.post(item, dry_run=True)
+
+
+async def test_an_instruct_model_is_not_asked_for_letters(admin: Admin) -> None:
+    item = changed("validation.mmlu.protocol", "lmEval")
+    item["spec"]["model"]["kind"] = "instruct"
+    message = await refusal(admin, item)
+    assert "spec.validation.mmlu.protocol" in message
+    assert "use metaInstruct, or set model.kind to base" in message
+
+
 async def test_the_servers_defaults_are_the_models(admin: Admin) -> None:
     item = resource()
     item["metadata"]["namespace"] = "default"
     item["spec"] = {
         "model": {"source": {"pvc": {"claimName": "a"}}},
-        "validation": {"smoke": {}, "bench": {}, "mmlu": {"data": DATA, "baseline": BASELINE}},
+        "validation": {
+            "smoke": {"prompts": [{"prompt": "a"}]},
+            "bench": {"regression": {}, "dataset": {"random": {}}, "goodput": {"ttftMs": 1}},
+            "mmlu": {"data": DATA, "baseline": BASELINE},
+            "evals": [{"task": "gsm8k"}],
+            "parity": {"reference": {"configMap": "a"}, "thresholds": {"minRankAgreement": 99}},
+            "schedule": "0 3 * * 1",
+        },
     }
     accepted = await admin.post(item, dry_run=True)
     mine = Spec.model_validate(item["spec"])

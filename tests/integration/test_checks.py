@@ -193,7 +193,7 @@ async def test_hostile_figures_never_reach_the_status(world: World) -> None:
     await world.end_job(job)
     await world.settle()
     shown = await world.check("bench")
-    assert shown["result"] == "Passed"
+    assert (shown["result"], shown["reason"]) == ("Error", "FigureMissing")
     assert shown["outputThroughput"] == 1.23
     for key in ("completed", "failed", "totalInputTokens", "meanTtftMs", "concurrency", "nobody"):
         assert key not in shown, key

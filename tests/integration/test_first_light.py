@@ -98,10 +98,13 @@ async def test_an_instruct_model_is_asked_by_chat(world: World) -> None:
 
 
 async def test_a_failed_candidate_gets_no_traffic(world: World) -> None:
-    await world.apply(resource())
+    asked = resource()
+    bound = {"thresholds": {"outputThroughput": {"min": 100}}}
+    asked["spec"]["validation"]["bench"] = bound
+    await world.apply(asked)
     await world.load()
     await world.finish_check("smoke")
-    await world.finish_check("bench", result="Failed", reason="TooSlow", message="5 tok/s")
+    await world.finish_check("bench", result="Failed", outputThroughput=5)
     assert (await world.conditions())["Ready"] == "Unknown/Validating", "mmlu still runs"
     await world.finish_check("mmlu")
 

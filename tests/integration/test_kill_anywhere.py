@@ -20,7 +20,7 @@ from integration.world import World, resource
 async def the_whole_way(
     admin: Admin, plane: ControlPlane, api: ApiServer, settings: Settings, life: int
 ) -> tuple[int, dict[str, Any]]:
-    """First light and a change, by an operator that is killed; and what came of it.
+    """First light, a revalidation and a change, by an operator that is killed; what came of it.
 
     Returns:
         How many writes the operator made before it was killed, and the essence of all objects.
@@ -31,6 +31,9 @@ async def the_whole_way(
     first = world.operate(settings, life=life)
     await world.apply(resource(validation={"smoke": {}}))
     await world.prove(checks=("smoke",))
+    await world.annotate("v1")
+    await world.settle()
+    await world.finish_check("smoke")
     changed = resource(validation={"smoke": {}}, engine={"maxModelLen": 2048})
     await world.apply(changed)
     await world.settle()
@@ -70,8 +73,9 @@ async def test_killed_after_any_write(
 ) -> None:
     writes, wanted = await the_whole_way(admin, control_plane, api, settings, sys.maxsize)
     assert wanted["served"] != "none"
-    assert len(wanted["status"]["status"]["history"]) == 1
-    assert writes > 25
+    assert len(wanted["status"]["status"]["history"]) == 2
+    assert wanted["status"]["status"]["lastHandledRevalidate"] == "v1"
+    assert writes > 35
     lives = list(range(1, writes))
 
     async def one_after_the_other() -> None:

@@ -123,7 +123,8 @@ async def test_an_environment_variable_of_somebody_elses_is_taken_out(world: Wor
     await world.prove(checks=("smoke",))
     revision = await world.revision()
     before = await world.get("Deployment", f"llama-{revision}")
-    world.kubectl("set", "env", f"deployment/llama-{revision}", "ASCEND_VISIBLE_DEVICES=0")
+    workload = f"deployment/llama-{revision}"
+    world.kubectl("set", "env", workload, "--containers=vllm", "ASCEND_VISIBLE_DEVICES=0")
     await world.settle()
     after = await world.get("Deployment", f"llama-{revision}")
     assert after["spec"]["template"] == before["spec"]["template"]

@@ -18,6 +18,7 @@ from ascendllm.kube.client import ApiServer
 from ascendllm.kube.kinds import CHILDREN
 from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
+from ascendllm.state.observed import REVALIDATE
 from cluster.control_plane import ControlPlane
 from integration.admin import Admin
 from integration.mortal import Killed, Mortal
@@ -131,6 +132,11 @@ class World:
         """As `kubectl edit` by somebody."""
         await self.admin.edit(kind, self.namespace, name, change, subresource=subresource)
 
+    async def annotate(self, value: str | None, name: str = "llama") -> None:
+        """As `kubectl annotate ascendllm/llama ascendllm.io/revalidate=VALUE --overwrite`."""
+        change = {"metadata": {"annotations": {REVALIDATE: value}}}
+        await self.edit("AscendLLM", name, change)
+
     async def remove(self, kind: str, name: str) -> None:
         """As `kubectl delete --grace-period=0 --force`."""
         await self.admin.remove(kind, self.namespace, name)
@@ -149,6 +155,12 @@ class World:
         except Killed:
             self.operate(self._settings)
             return None
+
+    async def gets_at_rest(self, name: str = "llama") -> int:
+        """Objects that a pass over a settled resource asks for, one by one."""
+        before = self._cluster.gets
+        await self.reconcile(name)
+        return self._cluster.gets - before
 
     async def settle(self, name: str = "llama", limit: int = 12) -> None:
         """Reconcile until nothing is written any more."""
@@ -229,6 +241,7 @@ class World:
         image_id: str = IMAGE_ID,
         restarts: int = 0,
         state: Mapping[str, Any] = LOADING,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         """Bring the pods to what the Deployments say, and have them ready or still loading."""
         wanted: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -249,7 +262,12 @@ class World:
                 if pod_name not in there:
                     await self._create_pod(pod_name, template)
                 await self.report(
-                    pod_name, ready=ready, image_id=image_id, restarts=restarts, state=state
+                    pod_name,
+                    ready=ready,
+                    image_id=image_id,
+                    restarts=restarts,
+                    state=state,
+                    facts=facts,
                 )
 
     async def _create_pod(self, pod_name: str, template: Mapping[str, Any]) -> None:
@@ -266,10 +284,11 @@ class World:
         image_id: str = IMAGE_ID,
         restarts: int = 0,
         state: Mapping[str, Any] = LOADING,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
-        """What a kubelet says of a serving pod."""
+        """What a kubelet says of a serving pod; `facts` is what its init container found out."""
         started = "2026-01-01T00:00:00Z"
-        status = {
+        status: dict[str, Any] = {
             "phase": "Running",
             "conditions": [
                 {"type": "PodScheduled", "status": "True", "lastTransitionTime": started},
@@ -291,6 +310,18 @@ class World:
                 }
             ],
         }
+        if facts is not None:
+            ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps(facts)}
+            status["initContainerStatuses"] = [
+                {
+                    "name": "facts",
+                    "image": "image",
+                    "imageID": image_id,
+                    "ready": True,
+                    "restartCount": 0,
+                    "state": {"terminated": ended},
+                }
+            ]
         await self.set_status("Pod", pod_name, status)
 
     async def set_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 
 from ascendllm.api.scalars import parse_duration, parse_quantity
 from ascendllm.checks.result import read_result
+from ascendllm.decide.demand import Demand, next_slot, schedule_notes, standing_demand
 from ascendllm.decide.revision import resolve
 from ascendllm.desired import names
 from ascendllm.engine.chips import generation_of
 from ascendllm.exceptions import CheckError, SpecError
 from ascendllm.kube.client import _yaml
 from ascendllm.kube.compare import differs, leftover
+from ascendllm.state.observed import REVALIDATE
 from ascendllm.state.pods import Pod, stage
+from ascendllm.state.provenance import device_names, read_facts
 from ascendllm.state.runs import Run
 from ascendllm.status.text import shortened
 from unit.core.stage import SETTINGS, Stage, spec_of
@@ -150,7 +154,7 @@ def test_any_data_of_a_config_map_is_read_or_left(data: dict[str, str], sealed: 
     Run.read({"metadata": {"name": "a"}, "data": data, "immutable": sealed})
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["progress.json", "result.json", "checkpoint", "sealed.json"]),
@@ -166,30 +170,71 @@ def test_whatever_a_job_writes_the_operator_goes_on(data: dict[str, str], ended:
     if ended:
         job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
     stage_.settle()
-    text = json.dumps(stage_.status, allow_nan=False)
-    assert len(text) < 16 * 1024
+    text = json.dumps(stage_.status, allow_nan=False, ensure_ascii=False)
+    assert len(text.encode()) < 17 * 1024
     assert stage_.served == "none"
 
+
+PEERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.fixed_dictionaries(
+            {},
+            optional={
+                "validation": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "bench": st.fixed_dictionaries(
+                            {"result": st.sampled_from(["Passed", "Failed", "Running"])},
+                            optional={"outputThroughput": st.floats(0, 1e6), "duration": JSON},
+                        )
+                    },
+                )
+            },
+        )
+    },
+)
 
 FIGURE = JSON | st.just(float("inf")) | st.integers(-(2**80), 2**80)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["completed", "failed", "duration", "meanTtftMs", "concurrency", "checks", "vllm"]
+            [
+                "completed",
+                "failed",
+                "duration",
+                "meanTtftMs",
+                "concurrency",
+                "checks",
+                "vllm",
+                "sweep",
+                "longContext",
+                "comparison",
+                "requestGoodput",
+                "datasetHash",
+            ]
         ),
         FIGURE,
     ),
     st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=3000),
+    PEERS,
 )
 def test_a_passed_check_with_any_figures_can_be_written(
-    figures: dict[str, Any], message: str
+    figures: dict[str, Any], message: str, peer: dict[str, Any]
 ) -> None:
-    stage_ = Stage(spec_of(validation={"bench": {}, "retries": 0}))
+    regression = {"regression": {}, "compareTo": {"name": "other"}}
+    stage_ = Stage(spec_of(validation={"bench": regression, "retries": 0}))
+    stage_.peers["other"] = peer
     stage_.load()
     stage_.finish("bench", message=message, **figures)
+    stage_.pass_time(seconds=1)
+    stage_.annotate(message)
+    stage_.settle()
+    if stage_.running() is not None:
+        stage_.finish("bench", message=message, **figures)
     shown = stage_.status["validation"]["bench"]
     json.dumps(stage_.status, allow_nan=False)
     for key in ("completed", "failed", "concurrency"):
@@ -206,6 +251,28 @@ STATES = st.fixed_dictionaries(
             {}, optional={"exitCode": st.integers(0, 255), "reason": TEXT, "message": st.text()}
         ),
     },
+)
+FACTS = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["facts", "x"])},
+        optional={
+            "state": st.fixed_dictionaries(
+                {},
+                optional={
+                    "terminated": st.fixed_dictionaries(
+                        {},
+                        optional={
+                            "message": HOSTILE_TEXT
+                            | st.dictionaries(st.sampled_from(["vllm", "soc", "cann"]), JSON).map(
+                                json.dumps
+                            )
+                        },
+                    )
+                },
+            )
+        },
+    ),
+    max_size=3,
 )
 STATUSES = st.fixed_dictionaries(
     {},
@@ -240,6 +307,26 @@ STATUSES = st.fixed_dictionaries(
 )
 
 
+@given(st.dictionaries(st.sampled_from(["initContainerStatuses", "x"]), FACTS), st.data())
+def test_any_provenance_is_read_in_bounded_size(
+    status: dict[str, Any], data: st.DataObject
+) -> None:
+    keys = st.sampled_from(
+        [
+            "huawei.com/AscendReal",
+            "huawei.com/kltDev",
+            "huawei.com/Ascend910B",
+            "ascend.kubectl.kubernetes.io/ascend-910-configuration",
+            "hami.io/Ascend910B-devices-allocated",
+        ]
+    )
+    annotations = data.draw(st.dictionaries(keys, HOSTILE_TEXT))
+    facts, devices = read_facts(status), device_names(annotations)
+    text = json.dumps([facts, devices], ensure_ascii=False)
+    assert len(text.encode()) <= 64 * 64 * 4 + 64 * 8
+    assert all(item and item.isprintable() for item in (*facts.values(), *devices))
+
+
 @given(STATUSES)
 def test_any_status_of_a_pod_is_read(status: dict[str, Any]) -> None:
     pod = Pod.read({"metadata": {"name": "a", "labels": {names.REVISION: "r"}}, "status": status})
@@ -248,7 +335,7 @@ def test_any_status_of_a_pod_is_read(status: dict[str, Any]) -> None:
         assert len(stage([pod], 1).message) <= 700
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(STATUSES)
 def test_any_status_of_a_pod_can_be_told(status: dict[str, Any]) -> None:
     stage_ = Stage(spec_of(validation={"smoke": {}}))
@@ -288,7 +375,7 @@ ENGINES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(ENGINES, st.integers(0, 5), st.booleans(), st.booleans())
 def test_a_second_pass_writes_nothing(
     engine: dict[str, Any], replicas: int, gate: bool, suspend: bool
@@ -305,3 +392,109 @@ def test_a_second_pass_writes_nothing(
     stage_.pass_time(minutes=3)
     assert not stage_.step()
     assert stage_.objects == after
+
+
+MOMENTS = st.datetimes(datetime(2025, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
+SCHEDULES = st.one_of(
+    st.builds("{} {} * * *".format, st.integers(0, 59), st.integers(0, 23)),
+    st.builds("*/{} * * * *".format, st.integers(1, 59)),
+    st.builds("0 0 {} {} *".format, st.integers(1, 28), st.integers(1, 12)),
+    st.builds("30 4 * * {}".format, st.sampled_from(["mon", "7", "1-5"])),
+    st.just("0 0 29 2 *"),
+)
+
+
+@given(SCHEDULES, MOMENTS, st.integers(0, 400 * 86400))
+def test_a_slot_lies_between_its_schedules_beginning_and_now(
+    schedule: str, began: datetime, seconds: int
+) -> None:
+    now = began + timedelta(seconds=seconds)
+    notes = schedule_notes(schedule, None, began)
+    resource = {"metadata": {"name": "llama"}}
+    slot = standing_demand(resource, notes, now).slot
+    following = next_slot(schedule, now)
+    assert following is not None
+    assert following > now.replace(microsecond=0)
+    if slot:
+        moment = datetime.fromisoformat(slot)
+        assert began.replace(microsecond=0) < moment <= now
+        assert next_slot(schedule, moment - timedelta(seconds=1)) == moment
+    else:
+        first = next_slot(schedule, began.replace(microsecond=0))
+        assert first is not None
+        assert first > now
+    kept = {"metadata": {"annotations": notes}}
+    assert schedule_notes(schedule, kept, now) == notes, "noted once"
+
+
+@given(st.text() | st.none(), st.dictionaries(st.sampled_from(["ascendllm.io/schedule"]), TEXT))
+def test_any_annotation_is_a_demand_of_bounded_size(
+    value: str | None, notes: dict[str, str]
+) -> None:
+    annotations = {} if value is None else {REVALIDATE: value}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    notes["ascendllm.io/schedule-since"] = "2020-01-01T00:00:00Z"
+    demand = standing_demand({"metadata": {"annotations": annotations}}, notes, now)
+    assert len(demand.value.encode()) <= 253
+    assert bool(demand.value) == bool(value)
+    json.dumps([demand.value, demand.slot])
+    assert Demand().is_met_by(RUN)
+    assert demand.is_met_by(replace(RUN, record={**RUN.record, "revalidate": demand.value})) == (
+        not demand.slot
+    )
+
+
+RUN = Run("a", {"startedAt": "2000-01-01T00:00:00Z"}, None, None, None, None)
+
+STEPS = st.lists(
+    st.sampled_from(
+        ["value", "same", "none", "hour", "day", "image", "pass", "fail", "error", "skip", "wipe"]
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STEPS, st.sampled_from([None, "0 3 * * *", "*/30 * * * *"]), st.integers(0, 2))
+def test_whatever_happens_it_comes_to_rest_and_says_one_thing(
+    steps: list[str], schedule: str | None, retries: int
+) -> None:
+    checks = {"smoke": {}, "bench": {"regression": {}}, "retries": retries}
+    if schedule is not None:
+        checks["schedule"] = schedule
+    stage_ = Stage(spec_of(validation=checks))
+    stage_.prove("smoke", "bench")
+    served = stage_.served
+    results = {"pass": "Passed", "fail": "Failed", "error": "Error", "skip": "Skipped"}
+    for number, step in enumerate(steps):
+        if step == "value":
+            stage_.annotate(f"v{number}")
+        elif step == "none":
+            stage_.annotate(None)
+        elif step == "hour":
+            stage_.pass_time(hours=1)
+        elif step == "day":
+            stage_.pass_time(days=1)
+        elif step == "image":
+            stage_.move_pods(image_id=f"sha256:{number:064}")
+        elif step == "wipe":
+            stage_.status = {}
+        elif step in results and (check := stage_.running()) is not None:
+            stage_.finish(check, result=results[step])
+        stage_.pass_time(seconds=1)
+        stage_.settle()
+        assert stage_.served == served, "traffic stays where it is proven"
+        conditions = {c["type"]: c for c in stage_.status["conditions"]}
+        assert ("Stalled" in conditions) + ("Reconciling" in conditions) <= 1
+        if conditions["Ready"]["status"] == "True":
+            assert "Stalled" not in conditions
+            assert conditions["Available"]["status"] == "True"
+        assert ("Stalled" in conditions) == (conditions["Ready"]["status"] == "False")
+        handled = stage_.status.get("lastHandledRevalidate")
+        value = stage_.annotations.get(REVALIDATE)
+        if value is not None and stage_.running() is None and handled != value:
+            assert stage_.status["verdict"] == "Running", "an attempt waits"
+        before = copy.deepcopy((stage_.objects, stage_.status))
+        assert not stage_.step()
+        assert (stage_.objects, stage_.status) == before, "a second pass writes nothing"
+    assert len(stage_.of("ConfigMap")) <= 40

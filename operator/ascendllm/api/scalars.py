@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 __all__ = [
+    "RESOURCE_NAME",
     "AbsolutePath",
     "Duration",
     "ImageReference",
@@ -22,6 +23,7 @@ __all__ = [
     "Quantity",
     "RelativePath",
     "ResourceName",
+    "ServedName",
     "cel",
     "parse_duration",
     "parse_quantity",
@@ -43,6 +45,9 @@ def rules(*validations: dict[str, Any]) -> dict[str, Any]:
     """Rules as a part of a JSON schema."""
     return {"x-kubernetes-validations": list(validations)}
 
+
+RESOURCE_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""The name of an AscendLLM; it has at most 36 characters."""
 
 ObjectName = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
@@ -97,6 +102,11 @@ KeyValue = Annotated[
     str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 ]
 """The value of a label."""
+
+ServedName = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")
+]
+"""The name that a server answers to."""
 
 _QUANTITY = r"^[0-9]{1,15}(\.[0-9]{1,3})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
 

@@ -12,27 +12,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ascendllm.api.kind_rules import KIND_RULES, kind_problems
 from ascendllm.api.model import ResourceModel
 from ascendllm.api.scalars import (
     Duration,
     ImageReference,
-    ObjectName,
     Quantity,
     ResourceName,
+    ServedName,
     cel,
     rules,
 )
-from ascendllm.api.sources import ModelSource
+from ascendllm.api.sources import LocalObject, ModelSource
 from ascendllm.api.validation import Validation
 
 __all__ = ["Engine", "Model", "Npu", "Rollout", "Runtime", "Service", "Spec"]
-
-
-class LocalObject(ResourceModel):
-    """An object of this namespace, by name."""
-
-    name: ObjectName
-    """The object's name."""
 
 
 class Model(ResourceModel):
@@ -41,12 +35,7 @@ class Model(ResourceModel):
     source: ModelSource
     """Where the weights are."""
 
-    served_name: (
-        Annotated[
-            str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")
-        ]
-        | None
-    ) = None
+    served_name: ServedName | None = None
     """The name that clients ask for; the resource's own name when unset."""
 
     kind: Literal["base", "instruct"] = "base"
@@ -205,17 +194,7 @@ class Rollout(ResourceModel):
 class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "!(has(self.validation) && has(self.validation.mmlu)) || "
-                "self.model.kind != 'instruct'",
-                "mmlu asks a base model for the letters' log-probabilities: remove "
-                "validation.mmlu, or set model.kind to base if the model is one",
-                path=".validation.mmlu",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES))
 
     model: Model
     """Which model is served."""
@@ -245,10 +224,7 @@ class Spec(ResourceModel):
     """No pods and no jobs; history is kept."""
 
     @model_validator(mode="after")
-    def _mmlu_needs_a_base_model(self) -> Self:
-        if self.model.kind == "instruct" and self.validation and self.validation.mmlu:
-            raise ValueError(
-                "mmlu asks a base model for the letters' log-probabilities: remove "
-                "validation.mmlu, or set model.kind to base if the model is one"
-            )
+    def _checks_fit_the_kind(self) -> Self:
+        for problem in kind_problems(self.model.kind, self.validation):
+            raise ValueError(problem)
         return self

@@ -77,7 +77,15 @@ class Client:
         Raises:
             CheckError: `NoTokenize` where the server has no /tokenize, or as `post` raises.
         """
-        payload = {"model": self.endpoint.model, "prompt": prompt}
+        return await self.token_ids({"prompt": prompt})
+
+    async def token_ids(self, fields: Mapping[str, object]) -> list[int]:
+        """The same of any request that /tokenize takes: a prompt, or the messages of a chat.
+
+        Raises:
+            CheckError: As `tokenize` raises.
+        """
+        payload = {"model": self.endpoint.model, **fields}
         try:
             body = await self.post("/tokenize", payload, FACTS_TIMEOUT)
         except CheckError as error:

@@ -1,9 +1,10 @@
 """The sink of the jobs: checkpoint, progress and result in the run's own ConfigMap.
 
 The operator made the ConfigMap before the job; the job's token can get and patch this one object.
-Keys that are written: `progress.json`, `checkpoint`, `result.json`, and the check's own texts
-(`subjects.txt`, `answers.json`). `run.json` is the operator's and is never touched. The result goes
-to the termination log first: it is the fallback where the API server stays away.
+Keys that are written: `progress.json`, `checkpoint`, `result.json`, the check's own texts
+(`subjects.txt`, `answers.json`, `requests.json`), and what the shards of a bench tell each other
+(`shard-0.json` …, which end with the result). `run.json` is the operator's and is never touched.
+The result goes to the termination log first: it is the fallback where the API server stays away.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TERMINATION_LOG = Path("/dev/termination-log")
 CHECKPOINT_BYTES = 400 * 1024
 RESULT_AND_TEXTS_BYTES = 256 * 1024
+REQUESTS_BYTES = 640 * 1024
+"""For `requests.json` alone: a bench has no checkpoint, which leaves this room in the MiB."""
+
 ANSWER_BYTES = 4 * 1024 * 1024
 REQUEST_SECONDS = 15.0
 BACKOFF = RetryPolicy(attempts=0, first=0.5, longest=15.0)
@@ -115,6 +119,26 @@ class RunConfigMap:
         self._patience = patience or Patience()
         self._termination_log = termination_log
         self._meter = RateMeter()
+        self.obsolete: tuple[str, ...] = ()
+        """Keys that go when the result comes."""
+
+    async def read(self) -> dict[str, str]:
+        """All its texts.
+
+        Raises:
+            ClusterError: The API server refused, or stayed away for longer than the patience.
+        """
+        values = (await self._request("GET", None, self._patience.end)).get("data")
+        held = values if isinstance(values, dict) else {}
+        return {name: text for name, text in held.items() if isinstance(text, str)}
+
+    async def write(self, data: Mapping[str, str | None]) -> None:
+        """Set texts, or remove those that are None.
+
+        Raises:
+            ClusterError: As `read`.
+        """
+        await self._request("PATCH", {"data": dict(data)}, self._patience.end)
 
     async def resume(self) -> Resume:
         """The checkpoint or the result of an earlier pod of this run.
@@ -139,7 +163,7 @@ class RunConfigMap:
 
     async def tell(self, snapshot: Snapshot) -> None:
         """Write progress and checkpoint; what fails now is written the next time."""
-        await self._write(self._running(snapshot), self._patience.running)
+        await self._write({**self._running(snapshot)}, self._patience.running)
 
     async def leave(self, snapshot: Snapshot) -> None:
         """Write the last checkpoint."""
@@ -148,7 +172,9 @@ class RunConfigMap:
     async def finish(self, result: CheckResult, documents: Documents) -> None:
         """Write the termination log, then the result, for as long as the patience lasts."""
         self._write_termination_log(result)
-        await self._write(fitting(result, documents.texts), self._patience.end)
+        await self._write(
+            fitting(result, documents.texts) | dict.fromkeys(self.obsolete), self._patience.end
+        )
 
     def _running(self, snapshot: Snapshot) -> dict[str, str]:
         progress = self._meter.look(time.monotonic(), snapshot)
@@ -169,7 +195,7 @@ class RunConfigMap:
         except OSError as error:
             warn(f"{self._termination_log}: not written: {error}")
 
-    async def _write(self, data: Mapping[str, str], patience: float) -> None:
+    async def _write(self, data: Mapping[str, str | None], patience: float) -> None:
         try:
             await self._request("PATCH", {"data": dict(data)}, patience)
         except ClusterError as error:
@@ -231,7 +257,7 @@ class RunConfigMap:
         return data
 
 
-def fitting(result: CheckResult, texts: Mapping[str, str]) -> dict[str, str]:
+def fitting(result: CheckResult, texts: Mapping[str, str]) -> dict[str, str | None]:
     """The keys of a finished run within their bounds.
 
     A result that is too long loses its lists and objects; a text that is too long is left out,
@@ -241,11 +267,13 @@ def fitting(result: CheckResult, texts: Mapping[str, str]) -> dict[str, str]:
     if len(text.encode()) > RESULT_BYTES:
         warn(f"result.json is longer than {RESULT_BYTES} bytes: its lists are left out")
         text = terse(result, RESULT_BYTES)
-    data = {"result.json": text}
+    data: dict[str, str | None] = {"result.json": text}
     room = RESULT_AND_TEXTS_BYTES - len(text.encode())
     for name, value in sorted(texts.items(), key=lambda item: len(item[1])):
         size = len(value.encode())
-        if size <= room:
+        if name == "requests.json" and size <= REQUESTS_BYTES:
+            data[name] = value
+        elif size <= room:
             data[name] = value
             room -= size
         else:

@@ -11,6 +11,7 @@ __all__ = ["cli"]
 
 COMMANDS = {
     "operator": "Run the controller.",
+    "parity": "Record a reference for `validate parity`.",
     "render": "Print the Kubernetes objects that a resource becomes, without a cluster.",
     "report": "Print the proof of one resource as a document.",
     "simulate": "Serve as a stand-in for vLLM-Ascend, with chosen accuracy, timing and failures.",

@@ -15,7 +15,7 @@ from ascendllm.api.parse import parse_spec, require_name
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import decide
-from ascendllm.decide.revision import NodesNeeded
+from ascendllm.decide.needs import NodesNeeded
 from ascendllm.desired.owner import Owner
 from ascendllm.engine.chips import Generation
 from ascendllm.exceptions import AscendError, SpecError

@@ -1,8 +1,18 @@
 """Where each check stands on a revision.
 
 A check's identity, its inputs hash, holds what its figures depend on: the revision, the images
-that serve it, the check's measuring fields and its data. Baseline and tolerance are not in it: they
-judge stored figures, so changing them runs nothing.
+that serve it, the fields that it measures with and its data (`asked`). What only judges stored
+figures is not in it (`judging`). A check is due when it has no finished run with its identity, or
+when its newest one lacks what stands to be answered (`demand`).
+
+Of a check's finished runs with its identity the newest gives its result. Two more rules:
+
+- A `Skipped` run leaves the verdict before it in force. Where there is none before it, it counts as
+  no verdict: nothing is proven by it, and it is tried again as an Error is.
+- `Error` and `Inconclusive` are tried again, `validation.retries` times, after a growing pause. Not
+  so where measuring again would change nothing: a bound that does not suit the figures
+  (`judging.BOUND_REASONS`), a part of the questions (`Subset`), or all of them and a difference
+  from the reference that is too small to tell (`Undecided`).
 """
 
 from __future__ import annotations
@@ -10,14 +20,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import Enum
-from typing import Any
 
-from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
-from ascendllm.checks.judging.mmlu import judge_mmlu
 from ascendllm.checks.result import CheckResult
+from ascendllm.decide.asked import CHECKS, Measures
+from ascendllm.decide.demand import Demand
+from ascendllm.decide.judging import BOUND_REASONS, judged
 from ascendllm.desired import names
 from ascendllm.state.observed import Observed
 from ascendllm.state.runs import LOAD, Run
@@ -27,20 +36,18 @@ __all__ = [
     "CHECKS",
     "CheckState",
     "Standing",
-    "asked_checks",
     "check_states",
     "image_ids",
-    "judged",
     "run_hash",
 ]
-
-CHECKS = ("smoke", "bench", "mmlu")
-"""In the order in which they run."""
 
 _BLOCKING = frozenset({"smoke"})
 """Behind one of these that has not passed, the others would only measure a broken server."""
 
-_NO_VERDICT = frozenset({"Error", "Inconclusive"})
+_VERDICTS = frozenset({"Passed", "Failed"})
+_FOR_GOOD = frozenset({"Subset", "Undecided"})
+_LASTING = BOUND_REASONS | _FOR_GOOD
+"""Why there is no verdict, and would be none after another run."""
 _BACKOFF = timedelta(seconds=10)
 _BACKOFF_LIMIT = timedelta(minutes=5)
 
@@ -67,25 +74,34 @@ class CheckState:
     """One check on one revision.
 
     Attributes:
-        check: smoke, bench or mmlu.
+        check: Its name, of `CHECKS`.
         measures: The fields and data that it measures with.
         inputs_hash: Its identity; None before an image runs.
         standing: Where it stands.
         finished: The newest finished run with this identity.
         unfinished: The run that is under way, or that was stopped and would go on.
-        result: What the newest finished run comes to under the present baseline and tolerance.
-        attempt: The number of the next attempt.
+        result: What the newest finished run comes to under the present bounds; where that one was
+            skipped, the verdict before it.
+        measured: The run that `result` is of.
+        in_force: The newest verdict, Passed or Failed, that a run with this identity came to.
+        before: What it came to before the newest run and the attempts that this is the last of.
+        attempt: The number of the next attempt, from 1.
+        serial: The number of the next run with this identity, from 1.
         retry_at: When the next attempt may start.
     """
 
     check: str
-    measures: Mapping[str, Any]
+    measures: Measures
     inputs_hash: str | None
     standing: Standing
     finished: Run | None = None
     unfinished: Run | None = None
     result: CheckResult | None = None
+    measured: Run | None = None
+    in_force: CheckResult | None = None
+    before: CheckResult | None = None
     attempt: int = 1
+    serial: int = 1
     retry_at: datetime | None = None
 
     @property
@@ -103,27 +119,19 @@ class CheckState:
         """Whether no verdict was reached and none will be."""
         return self.standing is Standing.FINISHED and not self.passed and not self.failed
 
+    @property
+    def result_before(self) -> str | None:
+        """What it had come to before the attempts that are under way now."""
+        again = self.standing is Standing.RETRYING or (
+            self.unfinished is not None and self.unfinished.attempt > 1
+        )
+        result = self.before if again else self.result
+        return result.result if result is not None else None
 
-def asked_checks(spec: Spec, data: DataSource | None) -> dict[str, dict[str, Any]]:
-    """The checks that the spec asks for, in order, each with what it measures with.
-
-    Args:
-        spec: The spec.
-        data: The data set of mmlu, the resource's own or the operator's.
-    """
-    validation = spec.validation
-    if validation is None:
-        return {}
-    asked: dict[str, dict[str, Any]] = {}
-    if validation.smoke is not None:
-        asked["smoke"] = {} if spec.model.kind == "base" else {"kind": spec.model.kind}
-    if validation.bench is not None:
-        asked["bench"] = _given(validation.bench)
-    if validation.mmlu is not None:
-        fields = _given(validation.mmlu)
-        measuring = {key: fields[key] for key in ("shots",) if key in fields}
-        asked["mmlu"] = {**measuring, "data": _given(data) if data is not None else {}}
-    return asked
+    @property
+    def under_way(self) -> bool:
+        """Whether something is still to come."""
+        return self.standing not in (Standing.FINISHED, Standing.BLOCKED)
 
 
 def image_ids(revision: str, available: bool, observed: Observed) -> tuple[str, ...] | None:
@@ -140,24 +148,33 @@ def image_ids(revision: str, available: bool, observed: Observed) -> tuple[str, 
     return newest.image_ids if newest is not None else None
 
 
-def run_hash(inputs_hash: str, attempt: int, *, revalidate: str = "", slot: str = "") -> str:
+def run_hash(inputs_hash: str, serial: int, demand: Demand) -> str:
     """A run's name among its check's runs."""
-    return names.digest([inputs_hash, revalidate, slot, attempt])
+    return names.digest([inputs_hash, demand.value, demand.slot, serial])
 
 
 def check_states(
     spec: Spec,
-    asked: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, Measures],
     revision: str,
     images: Sequence[str] | None,
+    demand: Demand,
     observed: Observed,
 ) -> tuple[CheckState, ...]:
-    """Where every asked check stands on the revision."""
+    """Where every asked check stands on the revision.
+
+    Raises:
+        LookupNeeded: Something must be looked up before a stored figure can be judged.
+    """
     retries = spec.validation.retries if spec.validation else 0
     states: list[CheckState] = []
     held: Standing | None = None
     for check, measures in asked.items():
-        state = _state(spec, check, measures, revision, images, retries, observed)
+        if images is None:
+            state = CheckState(check, measures, None, Standing.PENDING)
+        else:
+            state = _with_results(spec, check, measures, revision, images, observed)
+            state = _standing(state, demand, retries, observed)
         if held is not None and state.standing not in (Standing.PENDING, Standing.FINISHED):
             state = replace(state, standing=held)
         states.append(state)
@@ -168,71 +185,68 @@ def check_states(
     return tuple(states)
 
 
-def judged(spec: Spec, run: Run) -> CheckResult:
-    """A finished run's result under the present baseline and tolerance.
-
-    The job judged with what stood when it ran; its figures stay, its verdict is taken anew.
-    """
-    outcome = run.outcome
-    assert outcome is not None, "only finished runs are judged"  # noqa: S101
-    mmlu = spec.validation.mmlu if spec.validation else None
-    if run.check != "mmlu" or mmlu is None:
-        return outcome
-    baseline = mmlu.baseline.model_dump(by_alias=True) if mmlu.baseline is not None else None
-    judgement = judge_mmlu(
-        {**outcome.figures, "result": outcome.result, "reason": outcome.reason}
-        | {"message": outcome.message},
-        baseline,
-        Decimal(str(mmlu.tolerance)),
-    )
-    measured = {
-        key: value
-        for key, value in outcome.figures.items()
-        if key not in ("baseline", "baselineAverage", "tolerance", "delta")
-    }
-    return replace(
-        outcome,
-        result=judgement.result,
-        reason=judgement.reason,
-        message=judgement.message,
-        figures={**measured, **judgement.figures},
-    )
-
-
-def _state(
+def _with_results(
     spec: Spec,
     check: str,
-    measures: Mapping[str, Any],
+    measures: Measures,
     revision: str,
-    images: Sequence[str] | None,
-    retries: int,
+    images: Sequence[str],
     observed: Observed,
 ) -> CheckState:
-    if images is None:
-        return CheckState(check, measures, None, Standing.PENDING)
+    """The state as far as the check's runs with its identity tell it."""
     inputs_hash = names.digest(
         {"check": check, "revision": revision, "imageIDs": list(images), "measures": measures}
     )
-    runs = [run for run in observed.runs if run.check == check and run.inputs_hash == inputs_hash]
-    finished = max((run for run in runs if run.finished), key=lambda r: r.attempt, default=None)
-    unfinished = next((run for run in runs if not run.finished), None)
-    state = CheckState(
+    runs = sorted(
+        (run for run in observed.runs if run.check == check and run.inputs_hash == inputs_hash),
+        key=lambda run: run.serial,
+        reverse=True,
+    )
+    finished = [(run, judged(spec, run, observed)) for run in runs if run.finished]
+    verdicts = [item for item in finished if item[1].result in _VERDICTS]
+    newest = finished[0] if finished else None
+    # A Skipped run leaves the verdict before it in force.
+    told = verdicts[0] if verdicts and newest and newest[1].result == "Skipped" else newest
+    before = _before_attempts(finished)
+    return CheckState(
         check,
         measures,
         inputs_hash,
         Standing.DUE,
-        finished,
-        unfinished,
-        judged(spec, finished) if finished is not None else None,
-        attempt=finished.attempt + 1 if finished is not None else 1,
+        finished=newest[0] if newest else None,
+        unfinished=runs[0] if runs and not runs[0].finished else None,
+        result=told[1] if told else None,
+        measured=told[0] if told else None,
+        in_force=verdicts[0][1] if verdicts else None,
+        before=before,
+        serial=runs[0].serial + 1 if runs else 1,
     )
-    if unfinished is not None:
+
+
+def _before_attempts(finished: Sequence[tuple[Run, CheckResult]]) -> CheckResult | None:
+    """What stood before the newest run and the attempts that it is the last of."""
+    first = next((n for n, (run, _) in enumerate(finished) if run.attempt == 1), len(finished))
+    earlier = [result for _, result in finished[first + 1 :]]
+    if not earlier or earlier[0].result != "Skipped":
+        return earlier[0] if earlier else None
+    return next((result for result in earlier if result.result in _VERDICTS), earlier[0])
+
+
+def _standing(state: CheckState, demand: Demand, retries: int, observed: Observed) -> CheckState:
+    if state.unfinished is not None:
+        if demand.supersedes(state.unfinished):
+            return replace(state, unfinished=None)
         return replace(state, standing=Standing.RUNNING)
-    if state.result is None:
+    finished, result = state.finished, state.result
+    if finished is None or result is None or not demand.is_met_by(finished):
         return state
-    if state.result.result in _NO_VERDICT and state.attempt <= retries + 1:
-        return replace(state, standing=Standing.RETRYING, retry_at=_retry_at(state, observed.now))
-    return replace(state, standing=Standing.FINISHED)
+    state = replace(state, attempt=finished.attempt + 1)
+    lasting = result.reason in _FOR_GOOD or (
+        finished.outcome is not None and finished.outcome.reason in _LASTING
+    )
+    if result.result in _VERDICTS or state.attempt > retries + 1 or lasting:
+        return replace(state, standing=Standing.FINISHED)
+    return replace(state, standing=Standing.RETRYING, retry_at=_retry_at(state, observed.now))
 
 
 def _retry_at(state: CheckState, now: datetime) -> datetime | None:
@@ -241,10 +255,3 @@ def _retry_at(state: CheckState, now: datetime) -> datetime | None:
         return None
     pause: timedelta = min(_BACKOFF * 2 ** (state.attempt - 2), _BACKOFF_LIMIT)
     return ended + pause
-
-
-def _given(model: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = model.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, exclude_none=True
-    )
-    return fields

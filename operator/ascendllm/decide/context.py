@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
+from ascendllm.decide.demand import Demand
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
+from ascendllm.settings import Settings
 from ascendllm.state.observed import Object, Observed
 from ascendllm.state.runs import Run
 
@@ -24,8 +26,9 @@ class Context:
     owner: Owner
     spec: Spec
     observed: Observed
-    validator_image: str
+    settings: Settings
     mmlu_data: DataSource | None
+    demand: Demand = field(default_factory=Demand)
 
     def pods(self, run: Run) -> list[Object]:
         """The pods of a run's job."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.decide import policies
-from ascendllm.decide.checks import CheckState, asked_checks, check_states, image_ids
+from ascendllm.decide.asked import asked_checks
+from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
+from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
@@ -15,6 +19,7 @@ from ascendllm.decide.runs import go_on
 from ascendllm.decide.sealing import seal_finished, seal_missed_deadline
 from ascendllm.decide.sweeping import sweep
 from ascendllm.decide.traffic import proven_revisions, served_revision
+from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import controller_revision
 from ascendllm.desired.services import NOTHING_SERVED, client_service, service_account
@@ -39,6 +44,7 @@ class Decision:
         served: The revision that gets traffic once the plan is carried out, or `NOTHING_SERVED`.
         rollout: The spec's revision on its way.
         states: Where each check stands, in order.
+        demand: What asks for the checks to run though nothing has changed.
     """
 
     plan: Plan
@@ -47,6 +53,7 @@ class Decision:
     served: str = NOTHING_SERVED
     rollout: Rollout | None = None
     states: tuple[CheckState, ...] = ()
+    demand: Demand = field(default_factory=Demand)
 
 
 def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> Decision:
@@ -55,12 +62,13 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     A spec that may not be acted on leaves everything as it is: what serves goes on serving.
 
     Raises:
-        NodesNeeded: The nodes must be looked at; nothing else was decided.
+        LookupNeeded: Something must be looked at first; nothing else was decided.
     """
     data = policies.mmlu_data(spec, settings)
-    context = Context(owner, spec, observed, settings.validator_image, data)
+    demand = standing_demand(observed.resource, {}, observed.now)
+    context = Context(owner, spec, observed, settings, data, demand)
     served_now = observed.served or NOTHING_SERVED
-    problem = policies.first_problem(policies.Input(spec, settings))
+    problem = policies.first_problem(policies.Input(spec, settings, owner.name))
     if problem is not None:
         return Decision(seal_finished(context), problem, served=served_now)
     try:
@@ -68,24 +76,35 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     except SpecError as error:
         return Decision(seal_finished(context), error, served=served_now)
 
+    notes = _schedule_notes(owner, spec, revision, observed)
+    demand = standing_demand(observed.resource, notes, observed.now)
     asked = asked_checks(spec, data)
     stored = image_ids(revision.hash, False, observed)
-    # What has clients keeps its pods, whatever a new bound says of it.
+    # What has clients keeps its pods, whatever a new bound says of it. A slot of the schedule
+    # raises nothing: what failed is not loaded again every night.
     refuted = observed.served != revision.hash and any(
-        state.failed or state.spent
-        for state in check_states(spec, asked, revision.hash, stored, observed)
+        state.standing is Standing.FINISHED and not state.passed
+        for state in check_states(
+            spec, asked, revision.hash, stored, demand.without_slot(), observed
+        )
     )
-    rollout = roll_out(owner, spec, revision, observed, refuted=refuted)
+    rollout = roll_out(owner, spec, revision, observed, refuted=refuted, demand=demand)
+    if rollout.held:
+        demand = demand.without_slot()
+    context = replace(context, demand=demand)
     images = image_ids(revision.hash, rollout.available, observed)
-    states = check_states(spec, asked, revision.hash, images, observed)
+    states = check_states(spec, asked, revision.hash, images, demand, observed)
     served = served_revision(spec, revision.hash, states, rollout.available, observed)
     proven = proven_revisions(asked, observed)[:_KEPT_PROVEN]
-    record = controller_revision(
-        owner,
-        inputs=revision.inputs,
-        resolved=revision.resolved,
-        template=revision.template,
-        number=revision.number,
+    record = _noted(
+        controller_revision(
+            owner,
+            inputs=revision.inputs,
+            resolved=revision.resolved,
+            template=revision.template,
+            number=revision.number,
+        ),
+        notes,
     )
     plan = Plan(apply=(record, service_account(owner), client_service(owner, spec.service, served)))
     plan += rollout.plan
@@ -97,5 +116,29 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         has_traffic = served == revision.hash
         plan += go_on(context, revision.hash, rollout, states, images, has_traffic)
         loaded = revision.hash if rollout.available else None
-        plan += sweep(context, {revision.hash, served, *proven}, loaded)
-    return Decision(plan, None, revision, served, rollout, states)
+        plan += sweep(context, {revision.hash, served, *proven}, loaded, _needed(states))
+    return Decision(plan, None, revision, served, rollout, states, demand)
+
+
+def _schedule_notes(
+    owner: Owner, spec: Spec, revision: Revision, observed: Observed
+) -> dict[str, str]:
+    schedule = spec.validation.schedule if spec.validation is not None else None
+    there = observed.find("ControllerRevision", names.child(owner.name, revision.hash))
+    return schedule_notes(schedule, there, observed.now)
+
+
+def _noted(record: dict[str, Any], notes: Mapping[str, str]) -> dict[str, Any]:
+    if not notes:
+        return record
+    return {**record, "metadata": {**record["metadata"], "annotations": dict(notes)}}
+
+
+def _needed(states: Iterable[CheckState]) -> set[str]:
+    """The runs that the checks stand on."""
+    return {
+        run.name
+        for state in states
+        for run in (state.finished, state.measured, state.unfinished)
+        if run is not None
+    }

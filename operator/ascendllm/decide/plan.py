@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Plan", "Ref", "earliest"]
+__all__ = ["Handover", "Plan", "Ref", "earliest"]
 
 
 @dataclass(frozen=True, order=True)
@@ -24,6 +24,19 @@ class Ref:
 
 
 @dataclass(frozen=True)
+class Handover:
+    """A new run goes on from an older one's checkpoint, which goes into its ConfigMap.
+
+    Attributes:
+        source: The older run's ConfigMap.
+        target: The new one's, which the plan applies.
+    """
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Steps of one reconcile; they may be cut off anywhere and begun anew.
 
@@ -31,17 +44,20 @@ class Plan:
         apply: What is wanted; what is there already in that form is left alone.
         delete: What is not wanted any more.
         wake_at: When time alone changes what is to be done.
+        handovers: What is copied as a new run's ConfigMap is made.
     """
 
     apply: tuple[Mapping[str, Any], ...] = ()
     delete: tuple[Ref, ...] = ()
     wake_at: datetime | None = None
+    handovers: tuple[Handover, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
             self.apply + other.apply,
             self.delete + other.delete,
             earliest((self.wake_at, other.wake_at)),
+            self.handovers + other.handovers,
         )
 
 

@@ -7,10 +7,11 @@ names the field, the value, the rule and the remedy.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ascendllm.api.sources import DataSource
+from ascendllm.api.checks.mmlu import protocol_of
+from ascendllm.api.sources import DataFolder, DataSource, same_store
 from ascendllm.api.spec import Spec
 from ascendllm.engine import options
 from ascendllm.engine.arguments import OWNED, tensor_parallel_size
@@ -29,10 +30,12 @@ class Input:
     Attributes:
         settings: None where the operator's settings are not known (`ascendllm render` without
             `--settings`): what depends on them is then not judged.
+        name: The resource's.
     """
 
     spec: Spec
     settings: Settings | None
+    name: str = ""
 
 
 Policy = Callable[[Input], SpecError | None]
@@ -54,10 +57,31 @@ def model_host_path_not_allowed(given: Input) -> SpecError | None:
 
 
 def data_host_path_not_allowed(given: Input) -> SpecError | None:
-    """So must a data set's; the operator's own `mmluData` is its owner's choice."""
-    mmlu = given.spec.validation.mmlu if given.spec.validation else None
-    path = mmlu.data.host_path if mmlu is not None and mmlu.data is not None else None
-    return _host_path(given, "spec.validation.mmlu.data.hostPath", path)
+    """So must the data of every check; the operator's own `mmluData` is its owner's choice."""
+    problems = (
+        _host_path(given, f"spec.validation.{field}.hostPath", data.host_path)
+        for field, data in _data_of(given.spec)
+    )
+    return next(filter(None, problems), None)
+
+
+def _data_of(spec: Spec) -> Iterator[tuple[str, DataFolder]]:
+    """Every data source of the checks, with its field."""
+    validation = spec.validation
+    if validation is None:
+        return
+    bench, mmlu, parity = validation.bench, validation.mmlu, validation.parity
+    if bench is not None and bench.dataset is not None and bench.dataset.sharegpt is not None:
+        yield "bench.dataset.sharegpt", bench.dataset.sharegpt
+    if mmlu is not None and mmlu.data is not None:
+        yield "mmlu.data", mmlu.data
+    if mmlu is not None and mmlu.reference is not None and mmlu.reference.data is not None:
+        yield "mmlu.reference.data", mmlu.reference.data
+    for number, task in enumerate(validation.evals or []):
+        if task.data is not None:
+            yield f"evals[{number}].data", task.data
+    if parity is not None and parity.reference.data is not None:
+        yield "parity.reference.data", parity.reference.data
 
 
 def parallelism_does_not_fit(given: Input) -> SpecError | None:
@@ -119,13 +143,72 @@ def bench_longer_than_context(given: Input) -> SpecError | None:
     """A benchmark whose requests don't fit would be refused request by request, after the load."""
     longest = given.spec.engine.max_model_len
     bench = given.spec.validation.bench if given.spec.validation else None
-    if bench is None or longest is None or bench.input_tokens + bench.output_tokens <= longest:
+    if bench is None or longest is None:
+        return None
+    shared = bench.prefix_tokens
+    sharegpt = bench.dataset is not None and bench.dataset.sharegpt is not None
+    # A conversation brings its own prompt; what does not fit is left out by the job.
+    asked = bench.output_tokens if sharegpt else shared + bench.input_tokens + bench.output_tokens
+    if asked <= longest:
+        return None
+    parts = [("prefixTokens", shared), ("inputTokens", bench.input_tokens)]
+    parts = [] if sharegpt else [part for part in parts if part[1]]
+    parts.append(("outputTokens", bench.output_tokens))
+    return SpecError(
+        "InvalidBench",
+        f"spec.validation.bench asks for {' + '.join(str(tokens) for _, tokens in parts)} tokens "
+        f"({' + '.join(name for name, _ in parts)}), spec.engine.maxModelLen allows {longest}: "
+        "lower the first or raise the second",
+    )
+
+
+def bench_compared_with_itself(given: Input) -> SpecError | None:
+    """What a resource came to before is `regression`'s business, not `compareTo`'s."""
+    bench = given.spec.validation.bench if given.spec.validation else None
+    compare_to = bench.compare_to if bench is not None else None
+    if compare_to is None or compare_to.name is None or compare_to.name != given.name:
         return None
     return SpecError(
         "InvalidBench",
-        f"spec.validation.bench asks for {bench.input_tokens} + {bench.output_tokens} tokens "
-        f"(inputTokens + outputTokens), spec.engine.maxModelLen allows {longest}: lower the first "
-        "or raise the second",
+        f"spec.validation.bench.compareTo.name {compare_to.name} is this resource: name another "
+        "AscendLLM, give figures, or use regression to hold a run against the one before",
+    )
+
+
+def baseline_of_another_way(given: Input) -> SpecError | None:
+    """Figures of two protocols, or of other shots, differ by more than any tolerance."""
+    mmlu = given.spec.validation.mmlu if given.spec.validation else None
+    baseline = mmlu.baseline if mmlu is not None else None
+    if mmlu is None or baseline is None or baseline.across_protocols:
+        return None
+    protocol = protocol_of(mmlu, given.spec.model.kind)
+    if baseline.protocol not in (None, protocol):
+        field, theirs, ours = "protocol", str(baseline.protocol), str(protocol)
+    elif baseline.shots not in (None, mmlu.shots):
+        field, theirs, ours = "shots", str(baseline.shots), str(mmlu.shots)
+    else:
+        return None
+    return SpecError(
+        "InvalidBaseline",
+        f"spec.validation.mmlu.baseline.{field} is {theirs}, the check's {field} is {ours}: such "
+        f"figures are not compared; set spec.validation.mmlu.{field} to {theirs}, take a baseline "
+        f"of {ours}, or set baseline.acrossProtocols to true",
+    )
+
+
+def reference_in_another_store(given: Input) -> SpecError | None:
+    """One job reads mmlu's data and its reference, with one endpoint and one pair of keys."""
+    mmlu = given.spec.validation.mmlu if given.spec.validation else None
+    if mmlu is None or mmlu.reference is None:
+        return None
+    if same_store(mmlu_data(given.spec, given.settings), mmlu.reference.data):
+        return None
+    return SpecError(
+        "InvalidReference",
+        "spec.validation.mmlu.reference.data.s3 is of another store than mmlu's data "
+        f"({'data' if mmlu.data is not None else 'mmluData of the operator'}): both are read with "
+        "one endpoint, region and credentialsSecret; give both the same, or put the reference on "
+        "a claim, in an image or in a ConfigMap",
     )
 
 
@@ -137,8 +220,8 @@ def no_data_set(given: Input) -> SpecError | None:
     return SpecError(
         "NoDataset",
         "spec.validation.mmlu.data is unset and the operator has no mmluData: name a claim, an "
-        "image or a host path with the data set, or have the operator's owner set mmluData in "
-        "ConfigMap ascendllm-operator",
+        "image, an object store or a host path with the data set, or have the operator's owner set "
+        "mmluData in ConfigMap ascendllm-operator",
     )
 
 
@@ -150,6 +233,9 @@ POLICIES: tuple[Policy, ...] = (
     engine_config_too_large,
     too_long_for_one_step,
     bench_longer_than_context,
+    bench_compared_with_itself,
+    baseline_of_another_way,
+    reference_in_another_store,
     no_data_set,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ascendllm.api.spec import Spec
+from ascendllm.decide.needs import NodesNeeded
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import revision_inputs
@@ -18,10 +19,6 @@ from ascendllm.state.observed import Observed
 from ascendllm.state.revisions import Revision
 
 __all__ = ["NodesNeeded", "resolve", "spec_revision"]
-
-
-class NodesNeeded(Exception):  # noqa: N818 - no error: the caller looks at the nodes and asks again
-    """The chips' generation must be read from the nodes, which were not looked at."""
 
 
 @dataclass(frozen=True)

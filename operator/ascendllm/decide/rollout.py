@@ -6,11 +6,13 @@ before the new revision's workload is applied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from ascendllm.api.scalars import parse_duration
 from ascendllm.api.spec import Spec
+from ascendllm.decide.demand import Demand
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
@@ -58,7 +60,13 @@ class Rollout:
 
 
 def roll_out(
-    owner: Owner, spec: Spec, revision: Revision, observed: Observed, *, refuted: bool
+    owner: Owner,
+    spec: Spec,
+    revision: Revision,
+    observed: Observed,
+    *,
+    refuted: bool,
+    demand: Demand | None = None,
 ) -> Rollout:
     """The plan for the pods, and how far they are.
 
@@ -68,7 +76,8 @@ def roll_out(
         revision: The spec's revision.
         observed: What is there.
         refuted: A check of a revision without clients has failed or reached no verdict, by the
-            present bounds.
+            present bounds, and nothing stands that asks for it again.
+        demand: What stands; a new revalidate value has what missed its deadline raised again.
     """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)
@@ -76,9 +85,7 @@ def roll_out(
     live = observed.find("Deployment", names.child(owner.name, revision.hash))
     annotations = (live or {}).get("metadata", {}).get("annotations") or {}
     raised = live is not None and int(live["spec"].get("replicas", 0)) > 0
-    missed = next(
-        (run for run in observed.runs if run.check == LOAD and run.revision == revision.hash), None
-    )
+    missed = _missed(revision.hash, annotations if raised else None, demand or Demand(), observed)
     others = _others(revision.hash, observed)
     still_there = [
         pod
@@ -126,6 +133,28 @@ def roll_out(
         missed=None if available else missed,
         overdue=late and missed is None,
     )
+
+
+def _missed(
+    revision: str, raised: Mapping[str, str] | None, demand: Demand, observed: Observed
+) -> Run | None:
+    """The run that says that the revision missed its deadline; None where it is another time's.
+
+    Args:
+        revision: The revision.
+        raised: The annotations of its workload; None while that is at 0.
+        demand: What stands.
+        observed: What is there.
+    """
+    for run in observed.runs:
+        if run.check == LOAD and run.revision == revision:
+            again = demand.supersedes(run)
+            if raised is None:
+                return None if again else run
+            started_at = raised.get(names.STARTED_AT, "")
+            earlier = run.started_at < started_at or (again and run.started_at == started_at)
+            return None if earlier else run
+    return None
 
 
 def _others(revision: str, observed: Observed) -> list[Ref]:

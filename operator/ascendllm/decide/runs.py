@@ -1,24 +1,29 @@
 """Which run starts, goes on, or is stopped.
 
 A run is a ConfigMap; its Job is a means. So a lost Job is made again and goes on from the run's
-checkpoint.
+checkpoint. A run with a reference goes on from that of the run before, where only the tolerance
+differs: the same questions are asked in the same order, just more or fewer of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from ascendllm.decide.asked import differ_in_tolerance_alone
 from ascendllm.decide.checks import CheckState, Standing, run_hash
 from ascendllm.decide.context import ACCESS, Context
-from ascendllm.decide.plan import Plan, Ref, earliest
+from ascendllm.decide.demand import next_slot
+from ascendllm.decide.plan import Handover, Plan, Ref, earliest
 from ascendllm.decide.rollout import Rollout
 from ascendllm.decide.sealing import job_lost, start_deadline
 from ascendllm.desired import names
 from ascendllm.desired.job import validation_job
 from ascendllm.desired.run import run_access, run_config_map
 from ascendllm.state.observed import Object
+from ascendllm.state.pods import runtime_facts
 from ascendllm.state.runs import LOAD, Run
 from ascendllm.state.times import format_time
 
@@ -44,7 +49,7 @@ def go_on(
     wanted = {state.unfinished.name for state in states if state.unfinished is not None}
     if context.spec.suspend:
         wanted = set()
-    plan = Plan()
+    plan = Plan(wake_at=_next_slot(context, states))
     # A pod on its way out still asks: what starts beside it would measure both.
     busy = any(_still_asking(pod) for pod in observed.of("Pod"))
     for run in observed.runs:
@@ -72,6 +77,13 @@ def go_on(
     return plan + Plan(wake_at=earliest(state.retry_at for state in states))
 
 
+def _next_slot(context: Context, states: Sequence[CheckState]) -> datetime | None:
+    validation = context.spec.validation
+    if validation is None or not states or context.spec.suspend:
+        return None
+    return next_slot(validation.schedule, context.observed.now)
+
+
 def _start(
     context: Context,
     state: CheckState,
@@ -82,21 +94,50 @@ def _start(
 ) -> Plan:
     assert state.inputs_hash is not None, "a check that is due has an identity"  # noqa: S101
     launched = [pod.launch_seconds for pod in rollout.pods if pod.launch_seconds is not None]
+    demand = context.demand
+    run = run_hash(state.inputs_hash, state.serial, demand)
+    before = _goes_on_from(context, state, revision, images)
     record = {
         "check": state.check,
-        "run": run_hash(state.inputs_hash, state.attempt),
+        "run": run,
         "revision": revision,
         "inputsHash": state.inputs_hash,
         "imageIDs": list(images),
         "measures": dict(state.measures),
         "attempt": state.attempt,
+        "serial": state.serial,
+        "revalidate": demand.value,
+        "slot": demand.slot,
         "startedAt": format_time(context.observed.now),
         "pods": _restarts(rollout),
+        "npus": context.spec.npu.count * context.spec.replicas,
+        "runtime": runtime_facts(rollout.pods),
         "lostJobs": 0,
         **({"launchSeconds": max(launched)} if launched else {}),
+        **({"goesOnFrom": before.name} if before is not None else {}),
     }
-    run = Run("", record, None, None, None, "started")
-    return _with_job(context, run, has_traffic)
+    name = names.run_name(context.owner.name, state.check, run)
+    handovers = () if before is None else (Handover(before.name, name),)
+    started = Run(name, record, None, None, None, "started")
+    return _with_job(context, started, has_traffic) + Plan(handovers=handovers)
+
+
+def _goes_on_from(
+    context: Context, state: CheckState, revision: str, images: Sequence[str]
+) -> Run | None:
+    """The newest run whose answers count for this one too: all but the tolerance is alike."""
+    if state.finished is not None:
+        return None
+    for run in context.observed.runs:
+        if (
+            run.check == state.check
+            and run.revision == revision
+            and run.image_ids == tuple(images)
+            and context.demand.is_met_by(run)
+            and differ_in_tolerance_alone(state.measures, run.measures)
+        ):
+            return run
+    return None
 
 
 def _again(context: Context, run: Run, rollout: Rollout, has_traffic: bool) -> Plan:
@@ -124,7 +165,8 @@ def _with_job(context: Context, run: Run, has_traffic: bool) -> Plan:
         check=run.check,
         run=run.run,
         revision=run.revision,
-        image=context.validator_image,
+        image=context.settings.validator_image,
+        evals_image=context.settings.evals_image,
         mmlu_data=context.mmlu_data,
         has_traffic=has_traffic,
     )

@@ -2,6 +2,8 @@
 
 A job's result counts unless it cannot be believed: it is of another check, or other containers
 answered at the run's end than at its start. What prevented a result is an `Error` with its cause.
+A verdict is sealed as it is judged at that moment, by bounds that the job does not know too, such
+as the run before. A reason why a bound can't be applied is not sealed over the job's figures.
 """
 
 from __future__ import annotations
@@ -11,9 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from ascendllm.api.scalars import parse_duration
-from ascendllm.checks.result import TERMINATION_BYTES, CheckResult, read_result
+from ascendllm.checks.result import (
+    RESULT_BYTES,
+    TERMINATION_BYTES,
+    CheckResult,
+    compact_json,
+    read_result,
+)
 from ascendllm.decide.checks import run_hash
 from ascendllm.decide.context import Context
+from ascendllm.decide.demand import Demand
+from ascendllm.decide.judging import judged
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.rollout import Rollout
 from ascendllm.desired import names
@@ -32,6 +42,9 @@ __all__ = [
     "seal_missed_deadline",
     "start_deadline",
 ]
+
+_VERDICTS = ("Passed", "Failed")
+_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 def seal_finished(context: Context) -> Plan:
@@ -59,13 +72,17 @@ def seal_missed_deadline(context: Context, revision: str, rollout: Rollout) -> P
         return Plan()
     started = format_time(context.observed.now)
     inputs_hash = names.digest({"check": LOAD, "revision": revision})
+    of_revision = (r for r in context.observed.runs if r.inputs_hash == inputs_hash)
+    serial = 1 + max((run.serial for run in of_revision), default=0)
     record = {
         "check": LOAD,
-        "run": run_hash(inputs_hash, 1),
+        "run": run_hash(inputs_hash, serial, Demand(context.demand.value)),
         "revision": revision,
         "inputsHash": inputs_hash,
         "startedAt": started,
         "attempt": 1,
+        "serial": serial,
+        "revalidate": context.demand.value,
     }
     outcome = operator_result(
         LOAD,
@@ -111,8 +128,23 @@ def start_deadline(context: Context, run: Run, job: Object | None) -> datetime |
 
 def _sealed(context: Context, run: Run, outcome: CheckResult) -> dict[str, Any]:
     return run_config_map(
-        context.owner, run.record, job_state=run.job_state, sealed=outcome.to_json()
+        context.owner,
+        run.record,
+        job_state=run.job_state,
+        sealed=_as_judged(context, run, outcome).to_json(),
     )
+
+
+def _as_judged(context: Context, run: Run, outcome: CheckResult) -> CheckResult:
+    """The outcome with the verdict of this moment; its figures stay as they were measured."""
+    if outcome.result not in _VERDICTS:
+        return outcome
+    told = judged(context.spec, replace(run, outcome=outcome), context.observed)
+    if told.result not in _VERDICTS or told.result == outcome.result:
+        return outcome
+    sealed = replace(outcome, result=told.result, reason=told.reason, message=told.message)
+    # What could not be read back would be no verdict at all.
+    return sealed if len(compact_json(sealed.to_json()).encode()) <= RESULT_BYTES else outcome
 
 
 def _never_began(context: Context, run: Run) -> CheckResult:
@@ -176,7 +208,7 @@ def _outcome(context: Context, run: Run, ended: _Ended | None) -> CheckResult:
             "ResultUnreadable", f"the result is of check {result.check!r}, not {run.check!r}"
         )
     changed = _server_changed(context, run)
-    if changed is not None and result.result in ("Passed", "Failed"):
+    if changed is not None and result.result in _VERDICTS:
         return error("ServerChanged", changed)
     return _in_time(result, run, context.observed.now)
 
@@ -196,6 +228,9 @@ def _texts(context: Context, run: Run) -> list[tuple[str, int | None]]:
     if run.result_text is not None:
         texts.append((run.result_text, None))
     for pod in context.pods(run):
+        # Of several pods that measure together the first merges; the others know their part.
+        if (pod["metadata"].get("annotations") or {}).get(_COMPLETION_INDEX, "0") != "0":
+            continue
         for status in (pod.get("status") or {}).get("containerStatuses") or []:
             ended = (status.get("state") or {}).get("terminated") or {}
             if status.get("name") == CONTAINER and ended.get("message"):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from ascendllm.api.job import JobSettings
 from ascendllm.api.scalars import parse_duration
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
-from ascendllm.api.validation import BenchCheck, JobSettings, MmluCheck, Validation
+from ascendllm.api.validation import Validation
 from ascendllm.desired import names
+from ascendllm.desired.checks.bench import bench_call
+from ascendllm.desired.checks.call import Call, Given
+from ascendllm.desired.checks.evals import evals_call
+from ascendllm.desired.checks.mmlu import mmlu_call
+from ascendllm.desired.checks.parity import parity_call
+from ascendllm.desired.checks.smoke import smoke_call
 from ascendllm.desired.owner import Owner
-from ascendllm.desired.sources import Mounted, mount_data
 from ascendllm.desired.template import served_name
 from ascendllm.engine.arguments import PORT
 
@@ -26,13 +32,8 @@ the check should end by itself, with a result that says why."""
 _POD_RETRIES = 5
 """Pods that may be killed under a job; each goes on from the checkpoint."""
 
-_DEFAULT_MAX_NUM_SEQS = 256
-"""What vLLM 0.18 takes on Ascend where --max-num-seqs is not given (EngineArgs)."""
-
-_DEFAULT_RESOURCES = {
-    "requests": {"cpu": "500m", "memory": "256Mi"},
-    "limits": {"memory": "1Gi"},
-}
+_COMMANDS = {"evals": "eval"}
+"""Commands of `ascendllm validate` that are not named like their check."""
 
 
 def validation_job(
@@ -43,6 +44,7 @@ def validation_job(
     run: str,
     revision: str,
     image: str,
+    evals_image: str | None = None,
     mmlu_data: DataSource | None,
     has_traffic: bool,
 ) -> dict[str, Any]:
@@ -51,28 +53,115 @@ def validation_job(
     Args:
         owner: Whose job.
         spec: The checks' fields; `validation` is set.
-        check: smoke, bench or mmlu.
+        check: smoke, bench, mmlu, evals or parity.
         run: The run's hash.
         revision: The revision that is checked.
         image: The validator image.
+        evals_image: The image of evals, which holds lm-eval too; the validator's when None.
         mmlu_data: The data set of mmlu: the resource's or the operator's.
-        has_traffic: Clients use the revision: mmlu then takes a quarter of its capacity.
+        has_traffic: Clients use the revision: mmlu and evals then take a quarter of its capacity.
     """
     validation = spec.validation or Validation()
-    settings = validation.job or JobSettings()
+    call = _call(check, Given(spec, validation, has_traffic), mmlu_data)
     timeout = parse_duration(validation.timeout)
     name = names.run_name(owner.name, check, run)
     labels = names.labels(owner.name, **{names.CHECK: check, names.RUN: run})
-    data = mount_data(mmlu_data) if check == "mmlu" and mmlu_data is not None else None
     arguments = [
         "validate",
-        check,
+        _COMMANDS.get(check, check),
         f"--base-url=http://{names.child(owner.name, revision)}.{owner.namespace}.svc:{PORT}",
         f"--model={served_name(spec, owner.name)}",
-        *_check_arguments(spec, validation, check, mmlu_data, data, has_traffic),
+        *call.arguments,
         f"--timeout={int(timeout.total_seconds())}",
         f"--run-configmap={name}",
     ]
+    chosen = evals_image if check == "evals" and evals_image is not None else image
+    pod = _pod(name, chosen, arguments, call, validation.job or JobSettings())
+    if spec.runtime.image_pull_secrets:
+        pod["imagePullSecrets"] = [
+            {"name": secret.name} for secret in spec.runtime.image_pull_secrets
+        ]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owner.metadata(name, {**labels, names.REVISION: revision}),
+        "spec": {
+            **_completion(call.pods),
+            "activeDeadlineSeconds": int((timeout + _SLACK).total_seconds()),
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _call(check: str, given: Given, mmlu_data: DataSource | None) -> Call:
+    match check:
+        case "smoke":
+            return smoke_call(given)
+        case "bench":
+            return bench_call(given)
+        case "mmlu":
+            return mmlu_call(given, mmlu_data)
+        case "evals":
+            return evals_call(given)
+        case "parity" if given.validation.parity is not None:
+            return parity_call(given.validation.parity)
+    raise ValueError(f"{check!r} is not a check that is asked for")
+
+
+def _completion(pods: int) -> dict[str, Any]:
+    """When a job has ended, and what becomes of it when a pod does.
+
+    A single pod that is killed is made again and goes on. Of several pods that measure together
+    none can: they begin at one moment, and what is left would measure another load. So the job
+    ends, and the operator starts the run anew.
+    """
+    verdict = {
+        # 1 is a verdict against the model, 2 no verdict: both are results.
+        "action": "FailJob",
+        "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [1, 2]},
+    }
+    disruption = [{"type": "DisruptionTarget", "status": "True"}]
+    if pods == 1:
+        return {
+            "backoffLimit": _POD_RETRIES,
+            "podFailurePolicy": {
+                "rules": [verdict, {"action": "Ignore", "onPodConditions": disruption}]
+            },
+        }
+    return {
+        "completionMode": "Indexed",
+        "completions": pods,
+        "parallelism": pods,
+        "backoffLimit": 0,
+        "podFailurePolicy": {
+            "rules": [verdict, {"action": "FailJob", "onPodConditions": disruption}]
+        },
+    }
+
+
+def _pod(
+    name: str, image: str, arguments: list[str], call: Call, settings: JobSettings
+) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": image,
+        "args": [_literally(argument) for argument in arguments],
+        **({"env": call.env} if call.env else {}),
+        "resources": (
+            settings.resources.model_dump(by_alias=True, exclude_none=True)
+            if settings.resources is not None
+            else call.resources
+        ),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+            *(mount for item in call.mounted for mount in item.mounts),
+        ],
+    }
     pod: dict[str, Any] = {
         "serviceAccountName": name,
         "automountServiceAccountToken": True,
@@ -86,30 +175,15 @@ def validation_job(
             "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "args": arguments,
-                "resources": _resources(settings),
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "capabilities": {"drop": ["ALL"]},
-                    "readOnlyRootFilesystem": True,
-                },
-                "volumeMounts": [
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
-                    *(data.mounts if data else []),
-                ],
-            }
-        ],
+        "containers": [container],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
-            *(data.volumes if data else []),
+            {"name": "tmp", "emptyDir": {"sizeLimit": call.scratch}},
+            *(volume for item in call.mounted for volume in item.volumes),
         ],
     }
-    if data and data.init_containers:
-        pod["initContainers"] = data.init_containers
+    before = [container for item in call.mounted for container in item.init_containers]
+    if before:
+        pod["initContainers"] = before
     if settings.node_selector:
         pod["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
@@ -117,90 +191,9 @@ def validation_job(
             toleration.model_dump(by_alias=True, exclude_none=True)
             for toleration in settings.tolerations
         ]
-    if spec.runtime.image_pull_secrets:
-        pod["imagePullSecrets"] = [
-            {"name": secret.name} for secret in spec.runtime.image_pull_secrets
-        ]
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": owner.metadata(name, {**labels, names.REVISION: revision}),
-        "spec": {
-            "backoffLimit": _POD_RETRIES,
-            "activeDeadlineSeconds": int((timeout + _SLACK).total_seconds()),
-            "podFailurePolicy": {
-                "rules": [
-                    # 1 is a verdict against the model, 2 no verdict: both are results.
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": CONTAINER,
-                            "operator": "In",
-                            "values": [1, 2],
-                        },
-                    },
-                    {
-                        "action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    },
-                ]
-            },
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
+    return pod
 
 
-def _check_arguments(
-    spec: Spec,
-    validation: Validation,
-    check: str,
-    mmlu_data: DataSource | None,
-    data: Mounted | None,
-    has_traffic: bool,
-) -> list[str]:
-    match check:
-        case "smoke":
-            return [f"--kind={spec.model.kind}"]
-        case "bench":
-            return _bench_arguments(
-                validation.bench or BenchCheck(), spec.npu.count * spec.replicas
-            )
-        case "mmlu":
-            arguments = _mmlu_arguments(validation.mmlu or MmluCheck())
-            if data is not None:
-                arguments.append(f"--data={data.path}")
-            if mmlu_data is not None and mmlu_data.custom:
-                arguments.append("--custom-data")
-            sequences = spec.engine.max_num_seqs or _DEFAULT_MAX_NUM_SEQS
-            arguments.append(
-                f"--concurrency={max(1, sequences // 4 if has_traffic else sequences)}"
-            )
-            return [f"--kind={spec.model.kind}", *arguments]
-    raise ValueError(f"{check!r} is not a check")
-
-
-def _bench_arguments(bench: BenchCheck, npus: int) -> list[str]:
-    return [
-        f"--input-tokens={bench.input_tokens}",
-        f"--output-tokens={bench.output_tokens}",
-        f"--concurrency={bench.concurrency}",
-        f"--requests={bench.requests}",
-        f"--npus={npus}",
-    ]
-
-
-def _mmlu_arguments(mmlu: MmluCheck) -> list[str]:
-    arguments = [f"--shots={mmlu.shots}"]
-    if mmlu.baseline is not None:
-        arguments += [
-            f"--baseline={mmlu.baseline.value}",
-            f"--baseline-average={mmlu.baseline.average}",
-            f"--tolerance={mmlu.tolerance}",
-        ]
-    return arguments
-
-
-def _resources(settings: JobSettings) -> dict[str, Any]:
-    if settings.resources is None:
-        return _DEFAULT_RESOURCES
-    return settings.resources.model_dump(by_alias=True, exclude_none=True)
+def _literally(argument: str) -> str:
+    """An argument as it is: `$(NAME)` would be replaced by Kubernetes, as in a user's prompt."""
+    return argument.replace("$", "$$")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ascendllm.api.sources import DataSource, ModelSource, PvcSource
+from ascendllm.api.sources import DataFolder, ModelSource, PvcSource
 
-__all__ = ["Mounted", "mount_data", "mount_model"]
+__all__ = ["DATA_PATH", "Mounted", "mount_data", "mount_key", "mount_model"]
 
 _MODEL_PATH = "/models"
-_DATA_PATH = "/mmlu"
+DATA_PATH = "/mmlu"
 
 
 @dataclass(frozen=True)
 class Mounted:
-    """A folder in a container.
+    """A folder, or one file, in a container.
 
     Attributes:
         path: Where the container sees it.
@@ -38,20 +38,25 @@ def mount_model(source: ModelSource) -> Mounted:
     return _claim("model", source.pvc, _MODEL_PATH)
 
 
-def mount_data(source: DataSource) -> Mounted:
+def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) -> Mounted:
     """The folder of a data set, in a validation job.
 
     An image is copied by an init container, since image volumes are off in most clusters.
+
+    Args:
+        source: A claim, an image, or a host path.
+        name: The volume's name.
+        path: Where the job's container sees it.
     """
     if source.host_path is not None:
-        return _host_path("data", source.host_path, _DATA_PATH)
+        return _host_path(name, source.host_path, path)
     if source.pvc is not None:
-        return _claim("data", source.pvc, _DATA_PATH)
+        return _claim(name, source.pvc, path)
     copy = {
-        "name": "data",
+        "name": name,
         "image": source.image,
-        "command": ["cp", "-R", "/data/.", _DATA_PATH],
-        "volumeMounts": [{"name": "data", "mountPath": _DATA_PATH}],
+        "command": ["cp", "-R", "/data/.", path],
+        "volumeMounts": [{"name": name, "mountPath": path}],
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -60,10 +65,20 @@ def mount_data(source: DataSource) -> Mounted:
         },
     }
     return Mounted(
-        _DATA_PATH,
-        [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
-        [{"name": "data", "mountPath": _DATA_PATH, "readOnly": True}],
+        path,
+        [{"name": name, "emptyDir": {"sizeLimit": "1Gi"}}],
+        [{"name": name, "mountPath": path, "readOnly": True}],
         [copy],
+    )
+
+
+def mount_key(config_map: str, key: str, name: str, folder: str) -> Mounted:
+    """One key of a ConfigMap as a file of the same name, and nothing else of it."""
+    return Mounted(
+        f"{folder}/{key}",
+        [{"name": name, "configMap": {"name": config_map, "items": [{"key": key, "path": key}]}}],
+        [{"name": name, "mountPath": folder, "readOnly": True}],
+        [],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
+from ascendllm.desired.facts import facts_container
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.probes import probes
 from ascendllm.desired.sources import mount_model
@@ -69,6 +70,7 @@ def pod_template(owner: Owner, spec: Spec, image: str) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "initContainers": [facts_container(image, runtime.image_pull_policy)],
         "containers": [container],
         "volumes": [
             *model.volumes,

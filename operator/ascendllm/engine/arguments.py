@@ -27,6 +27,7 @@ OWNED: Mapping[str, str] = {
     "--enable-prefix-caching": "spec.engine.enablePrefixCaching",
     "--enforce-eager": "spec.engine.enforceEager",
     "--gpu-memory-utilization": "spec.engine.memoryUtilization",
+    "--grpc": "not supported: probes and checks speak HTTP",
     "--host": _BY_OPERATOR,
     "--max-model-len": "spec.engine.maxModelLen",
     "--max-num-batched-tokens": "spec.engine.maxNumBatchedTokens",

@@ -1,169 +1,89 @@
-"""`ascendllm report`: the proof of one resource as a document, in Markdown.
+"""`ascendllm report`: the proof of one resource as a document.
 
 The sections are those that people write by hand after a deployment: what serves, how it was
-reached, accuracy against the published figure, throughput and latency, and what the verdict is.
+started and reached, accuracy against the published figure, throughput and latency, and what the
+verdict is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from ascendllm.decide.checks import CHECKS
+from ascendllm.report.blocks import Block, Document, Paragraph, Section, Verdict
 from ascendllm.report.conditions import ready_condition
-from ascendllm.report.table import number
+from ascendllm.report.sections.bench import bench
+from ascendllm.report.sections.evals import evals
+from ascendllm.report.sections.mmlu import mmlu
+from ascendllm.report.sections.parity import parity
+from ascendllm.report.sections.provenance import history, provenance
+from ascendllm.report.sections.serving import serving, started
+from ascendllm.report.sections.smoke import smoke
 
-__all__ = ["markdown"]
-
-_BENCH_ROWS = (
-    ("Requests completed / failed", ("completed", "failed"), ""),
-    ("Prompt tokens (as the server counted)", ("totalInputTokens",), ""),
-    ("Generated tokens (as the server counted)", ("totalOutputTokens",), ""),
-    ("Duration", ("duration",), "s"),
-    ("Request throughput", ("requestThroughput",), "req/s"),
-    ("Output throughput", ("outputThroughput",), "tok/s"),
-    ("Output throughput per NPU", ("outputThroughputPerNpu",), "tok/s"),
-    ("Total token throughput", ("totalTokenThroughput",), "tok/s"),
-    ("Time to first token, mean / median / p99", ("meanTtftMs", "medianTtftMs", "p99TtftMs"), "ms"),
-    ("Time per output token after the first, mean / median / p99",
-     ("meanTpotMs", "medianTpotMs", "p99TpotMs"), "ms"),
-    ("Inter-token latency, mean / median / p99", ("meanItlMs", "medianItlMs", "p99ItlMs"), "ms"),
-    ("Request latency, mean / median / p99", ("meanE2elMs", "medianE2elMs", "p99E2elMs"), "ms"),
-    ("Lateness of the measuring client, at most", ("clientLagMs",), "ms"),
-)  # fmt: skip
+__all__ = ["document"]
 
 
-def markdown(resource: Mapping[str, Any], subjects: str | None = None) -> str:
+def document(
+    resource: Mapping[str, Any],
+    *,
+    subjects: str | None = None,
+    template: Mapping[str, Any] | None = None,
+) -> Document:
     """The document.
 
     Args:
         resource: The AscendLLM with its status.
         subjects: MMLU's table by subject, from the run's ConfigMap, where it could be had.
+        template: The pod template that the served revision recorded, where it could be had.
     """
     status = resource.get("status") or {}
-    metadata = resource["metadata"]
-    checks = status.get("validation") or {}
-    parts = [
-        f"# {status.get('model', metadata['name'])}",
-        _summary(resource, status),
-        "## What serves",
-        _what_serves(resource, status),
-    ]
-    if checks.get("smoke"):
-        parts += ["## Smoke", _smoke(checks["smoke"])]
-    if checks.get("mmlu"):
-        parts += ["## MMLU", _mmlu(checks["mmlu"], subjects)]
-    if checks.get("bench"):
-        parts += ["## Throughput and latency", _bench(checks["bench"])]
+    checks = {
+        name: check
+        for name in CHECKS
+        if isinstance(check := (status.get("validation") or {}).get(name), Mapping)
+    }
+    sections = [serving(resource, status)]
+    launch = started(template) if template is not None else None
+    sections += [launch] if launch is not None else []
+    sections += _checks(checks, (resource.get("spec") or {}).get("validation") or {}, subjects)
+    if checks:
+        sections.append(provenance(checks))
     if status.get("history"):
-        parts += ["## History", _history(status["history"])]
-    return "\n\n".join(parts) + "\n"
+        sections.append(history(status["history"]))
+    title = str(status.get("model", resource["metadata"]["name"]))
+    return Document(title, _summary(resource, status), sections)
 
 
-def _summary(resource: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    metadata = resource["metadata"]
+def _checks(
+    checks: Mapping[str, Mapping[str, Any]], asked: Mapping[str, Any], subjects: str | None
+) -> list[Section]:
+    """A section a check, in the order in which people ask: does it answer, how well, how fast."""
+    found: list[Section] = []
+    if "smoke" in checks:
+        found.append(smoke(checks["smoke"]))
+    if "mmlu" in checks:
+        found.append(mmlu(checks["mmlu"], asked.get("mmlu") or {}, subjects))
+    if "evals" in checks:
+        found.append(evals(checks["evals"]))
+    if "parity" in checks:
+        found.append(parity(checks["parity"], asked.get("parity") or {}))
+    if "bench" in checks:
+        found.append(bench(checks["bench"]))
+    return found
+
+
+def _summary(resource: Mapping[str, Any], status: Mapping[str, Any]) -> list[Block]:
     ready = ready_condition(status)
     told = ready.get("message", "the operator has not seen it")
-    stale = status.get("observedGeneration") != metadata.get("generation")
-    lines = [
-        f"Verdict: **{status.get('verdict', 'None')}**. Ready: {ready.get('status', 'Unknown')} "
-        f"({ready.get('reason', 'NotSeen')}): {told}"
+    word = f"{ready.get('status', 'Unknown')} ({ready.get('reason', 'NotSeen')})"
+    blocks: list[Block] = [
+        Verdict(str(status.get("verdict", "None")), label="Verdict"),
+        Paragraph(f"Ready: {word}: {told}" if told else f"Ready: {word}"),
     ]
-    if stale:
-        lines.append("This is of an older generation of the resource: the operator is behind.")
-    return "\n\n".join(lines)
-
-
-def _what_serves(resource: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    metadata = resource["metadata"]
-    runtime = status.get("runtime") or {}
-    startup = status.get("startup") or {}
-    rows = [
-        ("Resource", f"{metadata.get('namespace', '')}/{metadata['name']}"),
-        ("Served revision", status.get("servedRevision")),
-        ("Candidate revision", status.get("candidateRevision")),
-        ("URL", status.get("url")),
-        ("Image", runtime.get("image")),
-        ("Image digest", runtime.get("imageID")),
-        ("vLLM", runtime.get("vllm")),
-        ("NPUs", status.get("npus")),
-        ("Pods ready", status.get("readyReplicas")),
-        ("Launch", f"{startup['launchSeconds']} s" if "launchSeconds" in startup else None),
-    ]
-    return _table(("", ""), [(name, str(value)) for name, value in rows if value is not None])
-
-
-def _smoke(check: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            str(item.get("name", "")),
-            str(item.get("result", "")),
-            number(item.get("latencyMs")),
-            f"expected {item['expected']}, seen {item.get('seen', 'nothing')}"
-            if item.get("result") not in ("Passed", "Skipped") and item.get("expected")
-            else "",
+    if status.get("observedGeneration") != resource["metadata"].get("generation"):
+        blocks.append(
+            Paragraph("This is of an older generation of the resource: the operator is behind.")
         )
-        for item in check.get("checks") or []
-    ]
-    table = _table(("Check", "Result", "Latency (ms)", ""), rows) if rows else ""
-    return "\n\n".join(filter(None, [_verdict(check), table]))
-
-
-def _mmlu(check: Mapping[str, Any], subjects: str | None) -> str:
-    rows = [
-        ("Protocol", f"{check.get('protocol', '-')}, {check.get('shots', '-')} shots"),
-        (
-            "Questions / subjects",
-            f"{check.get('questions', '-')} / {check.get('subjectCount', '-')}",
-        ),
-        ("Macro average", f"{number(check.get('macroAverage'))} %"),
-        ("Micro average", f"{number(check.get('microAverage'))} %"),
-        ("Baseline", f"{check.get('baseline', '-')} ({check.get('baselineAverage', '-')})"),
-        ("Difference", f"{number(check.get('delta'))} points"),
-        ("Tolerance", f"{check.get('tolerance', '-')} points"),
-        ("Standard error", f"{number(check.get('standardError'))} points"),
-        ("Data set", str(check.get("datasetHash", "-"))),
-    ]
-    parts = [_verdict(check)]
-    if "macroAverage" in check:
-        parts.append(_table(("", ""), rows))
-    if check.get("customData"):
-        parts.append("The data is custom: it is not the published MMLU.")
-    if subjects:
-        parts.append(f"```\n{subjects.rstrip()}\n```")
-    return "\n\n".join(parts)
-
-
-def _bench(check: Mapping[str, Any]) -> str:
-    rows = []
-    for name, keys, unit in _BENCH_ROWS:
-        values = [check.get(key) for key in keys]
-        if any(value is not None for value in values):
-            shown = " / ".join(number(value) if unit else str(value) for value in values)
-            rows.append((name, f"{shown} {unit}".rstrip()))
-    table = _table(("", ""), rows) if "outputThroughput" in check else ""
-    return "\n\n".join(filter(None, [_verdict(check), table]))
-
-
-def _history(entries: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        tuple(
-            str(entry.get(key, ""))
-            for key in ("finishedAt", "check", "revision", "result", "report")
-        )
-        for entry in entries
-    ]
-    return _table(("Finished", "Check", "Revision", "Result", "Report"), rows)
-
-
-def _verdict(check: Mapping[str, Any]) -> str:
-    told = f": {check['message']}" if check.get("message") else ""
-    return f"**{check.get('result', 'Pending')}**{told}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    blocks += [Paragraph(f"Warning: {warning}") for warning in status.get("warnings") or []]
+    return blocks

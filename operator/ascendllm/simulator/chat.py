@@ -20,6 +20,7 @@ from ascendllm.simulator.serving import (
     Call,
     Service,
     begin,
+    check_beam,
     check_length,
     limit,
     meet_failure,
@@ -38,6 +39,12 @@ _NO_TEMPLATE = (
 )
 
 
+_UNTRUSTED = (
+    "Chat template is passed with request, but --trust-request-chat-template is not set. Refused "
+    "request with untrusted chat template."
+)
+
+
 async def create_chat_completion(service: Service, http: web.Request) -> web.StreamResponse:
     """Answer one request.
 
@@ -52,11 +59,13 @@ async def create_chat_completion(service: Service, http: web.Request) -> web.Str
         request.messages,
         generation=request.add_generation_prompt,
         template=request.chat_template is not None,
+        goes_on=request.continue_final_message,
     )
     asked = request.max_completion_tokens or request.max_tokens
     check_length(service.config, prompt.ids, asked or 0)
     most = limit(service.config, prompt, asked)
     check_sampling(request, most)
+    check_beam(service.config, request)
     top = request.top_logprobs or 0
     if request.logprobs and -1 != service.config.max_logprobs < top:
         raise ApiError(
@@ -75,7 +84,12 @@ async def create_chat_completion(service: Service, http: web.Request) -> web.Str
 
 
 def render(
-    config: ServerConfig, messages: Sequence[Message], *, generation: bool, template: bool = False
+    config: ServerConfig,
+    messages: Sequence[Message],
+    *,
+    generation: bool,
+    template: bool = False,
+    goes_on: bool = False,
 ) -> Prompt:
     """The prompt that messages become.
 
@@ -84,16 +98,24 @@ def render(
         messages: At least one.
         generation: Whether the assistant's turn is opened at the end.
         template: Whether the request brought a template.
+        goes_on: Whether the last message is left open, to be continued.
 
     Raises:
         ApiError: The model has no template; status 400.
     """
+    if template and not config.trust_request_template:
+        raise ApiError(_UNTRUSTED, closes=False)
     if not config.chat_template and not template:
         raise ApiError(_NO_TEMPLATE)
+    if not messages:
+        raise ApiError("list index out of range")  # vLLM's own text
     ids = [tokenizer.BOS]
     turns = [(message.role, message.text()) for message in messages]
     for role, text in turns:
         ids += _header(role) + tokenizer.encode(text) + [tokenizer.SPECIAL["<|eot_id|>"]]
+    if goes_on:
+        # transformers cuts what the template puts behind the last message.
+        return Prompt(ids[:-1], "\n".join(text for _, text in turns[-2:]), chat=True)
     if generation:
         ids += _header("assistant")
     return Prompt(ids, turns[-1][1] if turns else "", chat=True)
@@ -116,13 +138,25 @@ class _Answer:
         top = request.top_logprobs or 0
         self._number = (20 if top == -1 else top) if wants else None
 
+    @property
+    def _role(self) -> str:
+        """Whose message it is: without a turn of the assistant, the last one's goes on."""
+        if self._request.add_generation_prompt:
+            return "assistant"
+        return self._request.messages[-1].role
+
+    def _echoed(self) -> str:
+        """What `echo` puts in front: the last message where it is of the same role."""
+        last = self._request.messages[-1]
+        return last.text() if self._request.echo and last.role == self._role else ""
+
     def opening(self) -> list[dict[str, object]]:
         """The events that name the role, one a choice."""
         return [
             self._event(
                 {
                     "index": index,
-                    "delta": {"role": "assistant", "content": ""},
+                    "delta": {"role": self._role, "content": ""},
                     "logprobs": None,
                     "finish_reason": None,
                 },
@@ -166,6 +200,8 @@ class _Answer:
             body["usage"] = usage(call, sum(done))
         prompt = call.prompts[0]
         wanted = request.prompt_logprobs
+        if wanted is None and request.echo:
+            wanted = request.top_logprobs
         body["prompt_logprobs"] = (
             logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.student, abs(wanted)))
             if wanted is not None
@@ -181,8 +217,8 @@ class _Answer:
         return {
             "index": index,
             "message": {
-                "role": "assistant",
-                "content": plan.text[: plan.ends[stop - 1] if stop else 0],
+                "role": self._role,
+                "content": self._echoed() + plan.text[: plan.ends[stop - 1] if stop else 0],
                 "refusal": None,
                 "annotations": None,
                 "audio": None,
@@ -213,7 +249,7 @@ class _Answer:
             show = self._request.return_token_ids
             event["prompt_token_ids"] = self._call.prompts[0].ids if show else None
         if self._call.stream_usage[1]:
-            event["usage"] = usage(self._call, completion_tokens)
+            event["usage"] = chunk_usage(self._call, completion_tokens)
         return event
 
     def _head(self, choices: list[dict[str, object]], kind: str) -> dict[str, object]:

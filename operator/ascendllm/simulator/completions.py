@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from ascendllm.simulator import logprobs, tokenizer
-from ascendllm.simulator.errors import ApiError, malformed
+from ascendllm.simulator.errors import ApiError
 from ascendllm.simulator.errors import answer as answered
 from ascendllm.simulator.generation import Prompt
 from ascendllm.simulator.logprobs import Step
@@ -19,6 +19,7 @@ from ascendllm.simulator.serving import (
     Call,
     Service,
     begin,
+    check_beam,
     check_length,
     limit,
     meet_failure,
@@ -27,7 +28,7 @@ from ascendllm.simulator.serving import (
     run_all,
     usage,
 )
-from ascendllm.simulator.streaming import chunk_usage, stream
+from ascendllm.simulator.streaming import chunk_usage, refuse_in_stream, stream
 
 __all__ = ["create_completion"]
 
@@ -40,17 +41,28 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
     """
     request = parse(CompletionRequest, await read_body(http))
     call = begin(service, http, request, "cmpl")
+    if request.suffix:
+        raise ApiError("suffix is not currently supported", closes=False)
+    if request.stream and request.use_beam_search:
+        text = "Streaming is not currently supported with beam search"
+        raise ApiError(text, closes=False)
     meet_failure(call)
     call.prompts = _prompts(service, request)
     limits = []
     for prompt in call.prompts:
-        check_length(service.config, prompt.ids, request.max_tokens or 0)
+        check_length(service.config, prompt.ids, request.max_tokens or 0, spoken=_spoken(request))
         most = limit(service.config, prompt, request.max_tokens)
         most = 1 if request.echo and most == 0 else most
         check_sampling(request, most)
         limits.append(most)
-    _check_logprobs(service, request)
-    plan_all(call, limits)
+    try:
+        _check_logprobs(service, request)
+        plan_all(call, limits)
+    except ApiError as error:
+        # vLLM's engine refuses these, and by then a stream has begun.
+        if request.stream:
+            return await refuse_in_stream(http, error)
+        raise
     answer = _Answer(call, request)
     if request.stream:
         return await stream(call, http, answer.chunk, [], answer.closing)
@@ -61,7 +73,7 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
 def _prompts(service: Service, request: CompletionRequest) -> list[Prompt]:
     given = request.prompt
     if not given:
-        raise malformed("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+        raise ApiError("You must pass at least one prompt")
     several: list[Any] = (
         [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
     )
@@ -73,14 +85,27 @@ def _prompts(service: Service, request: CompletionRequest) -> list[Prompt]:
         else:
             ids = item
             text = tokenizer.decode(item, skip_special=True)
-        kept = _truncated(ids, request.truncate_prompt_tokens, service.config.max_model_len)
+        most = service.config.max_model_len - (request.max_tokens or 0)
+        kept = _truncated(ids, request.truncate_prompt_tokens, most)
         prompts.append(Prompt(kept, text))
     return prompts
+
+
+def _spoken(request: CompletionRequest) -> bool:
+    given = request.prompt
+    return isinstance(given, str) or (isinstance(given, list) and isinstance(given[0], str))
 
 
 def _truncated(ids: list[int], asked: int | None, most: int) -> list[int]:
     if asked is None:
         return ids
+    if asked > most:
+        raise ApiError(
+            f"truncate_prompt_tokens={asked} cannot be greater than max_model_len - max_tokens = "
+            f"{most}. Please request a smaller truncation size.",
+            param="truncate_prompt_tokens",
+            value=asked,
+        )
     keep = most if asked == -1 else asked
     return ids[-keep:] if keep else []
 
@@ -89,6 +114,7 @@ def _check_logprobs(service: Service, request: CompletionRequest) -> None:
     most = service.config.max_logprobs
     if most == -1:
         return
+    check_beam(service.config, request)
     if request.logprobs is not None and request.logprobs > most:
         raise ApiError(
             f"Requested sample logprobs of {request.logprobs}, which is greater than max allowed: "
@@ -172,6 +198,8 @@ class _Answer:
             steps = list(logprobs.steps(plan, start, start + len(tokens), self._number))
             before = self._of_prompt(index, self._number) if echoed else []
             names = [*prompt.ids, *tokens] if echoed else tokens
+            if self._call.fails("badLogprobs"):
+                steps = [dict.fromkeys(step, logprobs.CLAMPED) for step in steps]
             found = logprobs.completion_form(
                 names, [*before, *steps], self._number, offset, self._call.names_as_ids
             )
@@ -185,7 +213,8 @@ class _Answer:
             else None,
             "token_ids": plan.ids[start:stop] if request.return_token_ids else None,
         }
-        show_ids = request.return_token_ids and (whole or start == 0)
+        # A stream that echoes begins with them, asked for or not.
+        show_ids = (request.return_token_ids and (whole or start == 0)) or (echoed and not whole)
         choice["prompt_token_ids"] = prompt.ids if show_ids else None
         if whole:
             wanted = request.prompt_logprobs

@@ -25,7 +25,7 @@ _DEFAULT_SEQUENCES = 256
 _BLOCK = 128
 """vLLM-Ascend's block size."""
 
-_NOT_SIMULATED = ("config", "headless", "ssl_certfile", "ssl_keyfile", "uds")
+_NOT_SIMULATED = ("config", "grpc", "headless", "ssl_certfile", "ssl_keyfile", "uds")
 """Options that change how the server is reached or what it reads: not pretended."""
 
 
@@ -48,6 +48,7 @@ class ServerConfig:
         block_size: Tokens of a prefix-cache block.
         prefix_caching: Whether prompts are remembered.
         chat_template: Whether the model has one.
+        trust_request_template: Whether a request may bring its own template.
         api_keys: What `Authorization: Bearer` must hold on /v1; empty where it is open.
         shutdown_timeout: Seconds that running requests get after SIGTERM; 0 aborts them.
         force_usage: Whether streams end in usage even where it is not asked for.
@@ -67,6 +68,7 @@ class ServerConfig:
     block_size: int = _BLOCK
     prefix_caching: bool = True
     chat_template: bool = True
+    trust_request_template: bool = False
     api_keys: tuple[str, ...] = ()
     shutdown_timeout: int = 0
     force_usage: bool = False
@@ -118,6 +120,7 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         block_size=max(1, _integer(values["block_size"], _BLOCK)),
         prefix_caching=values["enable_prefix_caching"] is not False,
         chat_template=_has_template(values["chat_template"], folder, behaviour),
+        trust_request_template=bool(values["trust_request_chat_template"]),
         api_keys=tuple(str(key) for key in keys if key),
         shutdown_timeout=max(0, _integer(values["shutdown_timeout"], 0)),
         force_usage=bool(values["enable_force_include_usage"]),

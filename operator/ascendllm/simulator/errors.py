@@ -12,12 +12,14 @@ from aiohttp import web
 
 __all__ = [
     "ApiError",
+    "PlainError",
     "answer",
     "encode_json",
     "error_body",
     "malformed",
     "not_found",
     "server_error",
+    "with_extras",
 ]
 
 encode_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -25,8 +27,9 @@ encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
-    return web.json_response(body, status=status, headers=headers, dumps=encode_json)
+    """A JSON answer, its content type without a charset as FastAPI's is."""
+    kind = {"Content-Type": "application/json", **(headers or {})}
+    return web.Response(body=encode_json(body).encode(), status=status, headers=kind)
 
 
 class ApiError(Exception):
@@ -38,6 +41,10 @@ class ApiError(Exception):
         kind: The `type`, such as `BadRequestError`.
         param: The request's field at fault.
         value: Appended to the message as vLLM's validation errors do.
+        closes: Whether the connection is closed after the answer, unannounced: so it is wherever
+            vLLM 0.18 raises the error instead of returning it, because Starlette raises it once
+            more behind its handler and uvicorn then closes the transport. Unset: for every
+            `BadRequestError`.
     """
 
     def __init__(
@@ -48,14 +55,14 @@ class ApiError(Exception):
         kind: str = "BadRequestError",
         param: str | None = None,
         value: object = None,
+        closes: bool | None = None,
     ) -> None:
         super().__init__(message)
-        extras = [f"parameter={param}"] if param and value is not None else []
-        extras += [f"value={value}"] if value is not None else []
-        self.message = f"{message} ({', '.join(extras)})" if extras else message
+        self.message = with_extras(message, param, value) if value is not None else message
         self.status = status
         self.kind = kind
         self.param = param
+        self.closes = kind == "BadRequestError" if closes is None else closes
 
     def body(self) -> dict[str, object]:
         """The JSON that is answered."""
@@ -64,6 +71,24 @@ class ApiError(Exception):
     def response(self, headers: dict[str, str] | None = None) -> web.Response:
         """The whole answer."""
         return answer(self.body(), self.status, headers)
+
+
+class PlainError(ApiError):
+    """A refusal of FastAPI itself: becomes `{"detail": message}`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, closes=False)
+
+    def body(self) -> dict[str, object]:
+        """The JSON that is answered."""
+        return {"detail": self.message}
+
+
+def with_extras(message: str, parameter: str | None, value: object = None) -> str:
+    """The text of vLLM's own validation errors (`exceptions.py`, VLLMValidationError)."""
+    extras = [f"parameter={parameter}"] if parameter is not None else []
+    extras += [f"value={value}"] if value is not None else []
+    return f"{message} ({', '.join(extras)})" if extras else message
 
 
 def error_body(message: str, kind: str, status: int, param: str | None = None) -> dict[str, object]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ascendllm.simulator import tokenizer
-from ascendllm.simulator.mmlu import LETTERS, Student, recognise
+from ascendllm.simulator.mmlu import LETTERS, Student, recognise, recognise_turn
 from ascendllm.simulator.protocol import SamplingRequest
 
 __all__ = ["WORDS", "Plan", "Prompt", "letter_choice", "write"]
@@ -27,6 +27,9 @@ _WORDS = (
 )
 WORDS = tuple(tokenizer.encode(f" {word}")[0] for word in _WORDS.split())
 """What free text is made of: each is one token."""
+
+_KNOWN = ("The capital of France is", " Paris")
+"""What the model knows."""
 
 _PERIOD = tokenizer.encode(".")[0]
 _SENTENCE = 14
@@ -55,6 +58,7 @@ class Plan:
         ends: For each token, how much of `text` may have been sent after it.
         finish_reason: stop | length.
         stop_reason: The stop string or token that ended it, None for EOS and for length.
+        first: The only tokens that may begin it, where a grammar says so.
     """
 
     seed: int
@@ -65,22 +69,26 @@ class Plan:
     ends: list[int]
     finish_reason: str
     stop_reason: int | str | None
+    first: frozenset[int] | None = None
 
 
 def write(
-    prompt: Prompt, request: SamplingRequest, student: Student, max_tokens: int, index: int
+    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
 ) -> Plan:
     """Decide one answer.
 
     Args:
         prompt: What is continued.
         request: Already checked.
-        student: Who answers MMLU questions.
+        student: Who answers MMLU questions; None: nobody does.
         max_tokens: At most so many tokens.
         index: Which of the request's `n` choices.
     """
     seed = zlib.crc32(prompt.text.encode("utf-8", "replace"))
-    if request.temperature is None or request.temperature >= 1e-5:
+    if request.use_beam_search:
+        # Beams part at their ends: the first is the greedy answer.
+        return _beam(prompt, request, student, max_tokens, index)
+    if not greedy(request):
         drawn = random.getrandbits(32) if request.seed is None else request.seed
         seed = (seed ^ drawn * 0x9E3779B97F4A7C15 ^ index * 0xBF58476D1CE4E5B9) & _MASK
     letter = letter_choice(prompt, student)
@@ -93,11 +101,44 @@ def write(
     ids = _allowed(wanted, request.allowed_token_ids, seed)
     if eos:
         ids, wanted = [*ids, tokenizer.EOS], [*wanted, tokenizer.EOS]
-    return _finish(seed, ids, wanted, letter, request, eos)
+    plan = _finish(seed, ids, wanted, letter, request, eos)
+    choices = request.structured_outputs.choice if request.structured_outputs else None
+    return replace(plan, first=_beginnings(choices)) if choices else plan
 
 
-def letter_choice(prompt: Prompt, student: Student) -> tuple[str, str] | None:
+def _beginnings(choices: Sequence[str]) -> frozenset[int]:
+    """The tokens that a choice may begin with: all those whose text it begins with."""
+    starts = (choice[:length] for choice in choices for length in range(1, len(choice) + 1))
+    tokens = (tokenizer.encode(start) for start in starts)
+    return frozenset(ids[0] for ids in tokens if len(ids) == 1)
+
+
+def greedy(request: SamplingRequest) -> bool:
+    """Whether only the likeliest token can be drawn."""
+    temperature = 1.0 if request.temperature is None else request.temperature
+    # No likeliest token has less than 0.38 here (`logprobs`).
+    return temperature < 1e-5 or request.top_k == 1 or (request.top_p or 1.0) <= 0.3
+
+
+def _beam(
+    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
+) -> Plan:
+    first = request.model_copy(update={"use_beam_search": False, "temperature": 0.0, "n": 1})
+    plan = write(prompt, first, student, max_tokens, 0)
+    if index == 0 or not plan.ids:
+        return plan
+    last = WORDS[(plan.seed + index) % len(WORDS)]
+    last = last if last != plan.ids[-1] else WORDS[(plan.seed + index + 31) % len(WORDS)]
+    ids = [*plan.ids[:-1], last]
+    return _finish(plan.seed, ids, list(ids), plan.letter, first, False)
+
+
+def letter_choice(prompt: Prompt, student: Student | None) -> tuple[str, str] | None:
     """The letter that answers an MMLU prompt, and a space where the prompt ends without one."""
+    if student is None:
+        return None
+    if prompt.chat and (asked := recognise_turn(prompt.text)) is not None:
+        return student.answer(asked), " "
     if not prompt.text.rstrip().endswith("Answer:"):
         return None
     question = recognise(prompt.text)
@@ -119,8 +160,11 @@ def _opening(
     if kind in ("json_object", "json_schema"):
         return tokenizer.encode("{}"), True
     if letter is None:
-        return [], False
+        known = prompt.text.rstrip().endswith(_KNOWN[0]) and not prompt.chat
+        return (tokenizer.encode(_KNOWN[1]), False) if known else ([], False)
     tokens = tokenizer.encode(letter[1] + letter[0])
+    if prompt.chat and letter[1]:
+        return [*tokens, *tokenizer.encode(".")], True
     return (tokens, True) if prompt.chat else ([*tokens, 10, 10], False)
 
 

@@ -7,16 +7,29 @@ likeliest ones in order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ascendllm.simulator import tokenizer
+from ascendllm.simulator.continuation import own_answer
 from ascendllm.simulator.generation import WORDS, Plan, Prompt, letter_choice, letter_tokens
 from ascendllm.simulator.mmlu import LETTERS, Student
 
-__all__ = ["Step", "chat_form", "completion_form", "prompt_form", "prompt_steps", "steps"]
+__all__ = [
+    "CLAMPED",
+    "Step",
+    "chat_form",
+    "completion_form",
+    "prompt_form",
+    "prompt_steps",
+    "steps",
+]
 
 Step = dict[int, float]
 """The logprobs of one position by token, the chosen one first, the others falling."""
+
+CLAMPED = -9999.0
+"""What vLLM writes for minus infinity."""
 
 _MOST = 1000
 
@@ -37,6 +50,8 @@ def steps(plan: Plan, start: int, stop: int, number: int) -> list[Step]:
             if position == 0 and plan.letter
             else _likely(plan.wanted[position], plan.seed + position * 2654435761)
         )
+        if position == 0 and plan.first is not None:
+            likely = _masked(likely, plan.first)
         out.append(_step(plan.ids[position], likely, number))
     return out
 
@@ -45,7 +60,8 @@ def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | N
     """The logprobs of a prompt's own tokens; the first has none.
 
     Where the prompt is an MMLU question with a letter behind it, as lm-eval scores them, the
-    letter's logprob is the one that the answer would have had.
+    letter's logprob is the one that the answer would have had. Where it ends in an answer of this
+    simulator, its tokens have the logprobs that they were written with.
     """
     out: list[Step | None] = [None]
     for position in range(1, len(prompt.ids)):
@@ -58,6 +74,9 @@ def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | N
         letter = letter_choice(before, student)
         if letter is not None:
             out[-1] = _step(prompt.ids[-1], _letters(letter, len(before.text)), number)
+    if (own := own_answer(prompt, student)) is not None:
+        start, plan = own
+        out[start:] = steps(plan, 0, len(plan.ids), number)
     return out
 
 
@@ -66,6 +85,20 @@ def _step(chosen: int, likely: Sequence[tuple[int, float]], number: int) -> Step
     for token, value in likely[: min(number, _MOST)]:
         step.setdefault(token, value)
     return step
+
+
+def _masked(
+    likely: Sequence[tuple[int, float]], allowed: frozenset[int]
+) -> list[tuple[int, float]]:
+    """What a grammar leaves: vLLM masks the logits before it takes log-probabilities.
+
+    Those allowed are renormalised, the others minus infinity, which is written as -9999.
+    """
+    known = dict(likely)
+    left = {token: known.get(token, -11.0) for token in allowed}
+    total = math.log(sum(math.exp(value) for value in left.values()))
+    kept = sorted(((t, round(v - total, 6)) for t, v in left.items()), key=lambda item: -item[1])
+    return kept + [(token, CLAMPED) for token in WORDS if token not in allowed]
 
 
 def _likely(first: int, mix: int) -> list[tuple[int, float]]:

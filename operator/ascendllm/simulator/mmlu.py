@@ -24,6 +24,7 @@ __all__ = [
     "Student",
     "read_key",
     "recognise",
+    "recognise_turn",
     "right_counts",
     "rule_answer",
 ]
@@ -32,6 +33,12 @@ LETTERS = "ABCD"
 
 _HEADER = re.compile(
     r"The following are multiple choice questions \(with answers\) about +(.+?)\.\n\n"
+)
+_TURN = re.compile(
+    r"\AGiven the following question and four candidate answers \(A, B, C and D\), choose the best "
+    r"answer\.\nQuestion: (.*?)\nA\. .*\nB\. .*\nC\. .*\nD\. .*\nYour response should end with "
+    r"\"The best answer is [^\n]*\nThe best answer is\Z",
+    re.DOTALL,
 )
 _SHOT_END = re.compile(r"\nAnswer: [ABCD]\n\n")
 
@@ -78,6 +85,16 @@ def recognise(prompt: str) -> Question | None:
             return None
     subject = header.group(1).strip().replace(" ", "_") if header else ""
     return Question(subject, body[start:end].strip())
+
+
+def recognise_turn(text: str) -> Question | None:
+    """The question of Meta's form for instruct models: a user's turn and the assistant's prefix.
+
+    Args:
+        text: Both turns, a line break between them.
+    """
+    found = _TURN.match(text)
+    return Question("", found.group(1).strip()) if found else None
 
 
 def rule_answer(question: str) -> str:

@@ -6,11 +6,13 @@ Source: vllm 0.18.0, `entrypoints/openai/{completion,chat_completion}/protocol.p
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from ascendllm.simulator.errors import ApiError, malformed
+from ascendllm.simulator.errors import ApiError, PlainError, malformed, with_extras
 
 __all__ = [
     "ChatRequest",
@@ -28,8 +30,8 @@ __all__ = [
 class _FieldError(ValueError):
     """A refusal that names its field, as vLLM's own validation errors do."""
 
-    def __init__(self, message: str, parameter: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, parameter: str, value: object = None) -> None:
+        super().__init__(with_extras(message, parameter, value))
         self.parameter = parameter
 
 
@@ -50,9 +52,26 @@ class StreamOptions(_Model):
 class StructuredOutputs(_Model):
     """`structured_outputs`; only `choice` shapes the answer here."""
 
-    choice: list[str] | None = None
-    regex: str | None = None
     json_schema: str | dict[str, Any] | None = Field(None, alias="json")
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    disable_any_whitespace: bool = False
+    disable_additional_properties: bool = False
+    whitespace_pattern: str | None = None
+    structural_tag: str | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> StructuredOutputs:
+        kinds = ("json_schema", "regex", "choice", "grammar", "json_object", "structural_tag")
+        if all(getattr(self, kind) is None for kind in kinds):
+            shown = {**self.model_dump(by_alias=True), "_backend": None, "_backend_was_auto": False}
+            raise ValueError(
+                "You must use one kind of structured outputs constraint but none are specified: "
+                f"{shown}"
+            )
+        return self
 
 
 class ResponseFormat(_Model):
@@ -116,7 +135,7 @@ class SamplingRequest(_Model):
                 )
             if wanted < -1:
                 raise _FieldError(
-                    "`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs"
+                    "`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", wanted
                 )
         outputs = data.get("structured_outputs")
         if isinstance(outputs, dict):
@@ -148,7 +167,7 @@ class CompletionRequest(SamplingRequest):
                 raise ValueError("Either prompt or prompt_embeds must be provided and non-empty.")
             logprobs = data.get("logprobs")
             if isinstance(logprobs, int) and logprobs < 0:
-                raise _FieldError("`logprobs` must be a positive value.", "logprobs")
+                raise _FieldError("`logprobs` must be a positive value.", "logprobs", logprobs)
         return data
 
 
@@ -177,6 +196,7 @@ class ChatRequest(SamplingRequest):
     continue_final_message: bool = False
     add_special_tokens: bool = False
     chat_template: str | None = None
+    echo: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -186,16 +206,25 @@ class ChatRequest(SamplingRequest):
         top = data.get("top_logprobs")
         if isinstance(top, int) and top != 0:
             if top < -1:
-                raise _FieldError("`top_logprobs` must be a positive value or -1.", "top_logprobs")
+                raise _FieldError(
+                    "`top_logprobs` must be a positive value or -1.", "top_logprobs", top
+                )
             if not data.get("logprobs"):
                 raise _FieldError(
                     "when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs"
                 )
-        if data.get("continue_final_message") and data.get("add_generation_prompt"):
-            raise ValueError(
-                "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
-            )
+        _one_end(data)
         return data
+
+
+def _one_end(data: Any) -> None:
+    """A chat ends in a turn that is continued or in one that is opened, not in both."""
+    if not isinstance(data, dict):
+        return
+    if data.get("continue_final_message") and data.get("add_generation_prompt"):
+        raise ValueError(
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        )
 
 
 class TokenizeRequest(_Model):
@@ -206,13 +235,21 @@ class TokenizeRequest(_Model):
     messages: list[Message] | None = None
     add_special_tokens: bool | None = None
     add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    chat_template: str | None = None
     return_token_strs: bool | None = False
 
     @model_validator(mode="after")
     def _one(self) -> TokenizeRequest:
         if self.prompt is None and self.messages is None:
-            raise ValueError("Field required: prompt or messages")
+            raise PydanticCustomError("missing", "Field required: prompt or messages")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_turns(cls, data: Any) -> Any:
+        _one_end(data)
+        return data
 
 
 class DetokenizeRequest(_Model):
@@ -229,20 +266,58 @@ def parse(model: type[M], body: bytes) -> M:
     """Read a request's body.
 
     Raises:
-        ApiError: It is no JSON, or does not fit; status 400.
+        ApiError: It is no JSON, or does not fit; status 400, or 500 where vLLM's own code fails.
     """
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        raise _refusal(model, body) from error
+
+
+def _refusal(model: type[_Model], body: bytes) -> ApiError:
+    """What FastAPI and vLLM answer to a body that does not fit."""
+    try:
+        value = json.loads(body) if body else None
+    except json.JSONDecodeError as error:
+        problem = {
+            "type": "json_invalid",
+            "loc": ("body", error.pos),
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": {"error": error.msg},
+        }
+        return _malformed([problem], None)
+    except (UnicodeDecodeError, RecursionError):
+        return PlainError("There was an error parsing the body")
+    if not body:
+        missing = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
+        return _malformed([missing], None)
+    if not isinstance(value, dict):
+        # The request's own validators ask it for keys before pydantic looks at its type.
+        kind = type(value).__name__
+        text = f"'{kind}' object has no attribute 'get'"
+        return ApiError(text, status=500, kind="InternalServerError", closes=True)
+    messages = value.get("messages")
+    if isinstance(messages, int | float):
+        return ApiError(f"'{type(messages).__name__}' object is not iterable")
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
         found = error.errors(include_url=False)
         causes = [problem.pop("ctx", {}).get("error") for problem in found]
         param = next((e.parameter for e in causes if isinstance(e, _FieldError)), None)
-        for problem in found:
+        return _malformed([dict(problem) for problem in found], param)
+    return malformed("1 validation error:\n  the body does not fit")
+
+
+def _malformed(found: list[dict[str, Any]], param: str | None) -> ApiError:
+    for problem in found:
+        if problem["loc"][:1] != ("body",):
             problem["loc"] = ("body", *problem["loc"])
-            problem["input"] = repr(problem["input"])[:200]
-        lines = "\n".join(f"  {problem}" for problem in found[:20])
-        plural = "s" if len(found) > 1 else ""
-        raise malformed(f"{len(found)} validation error{plural}:\n{lines}", param) from error
+        problem["input"] = repr(problem["input"])[:200]
+    lines = "\n".join(f"  {problem}" for problem in found[:20])
+    plural = "s" if len(found) > 1 else ""
+    return malformed(f"{len(found)} validation error{plural}:\n{lines}", param)
 
 
 def check_sampling(request: SamplingRequest, max_tokens: int) -> None:
@@ -275,7 +350,9 @@ def check_sampling(request: SamplingRequest, max_tokens: int) -> None:
     if max_tokens < 1:
         message = f"max_tokens must be at least 1, got {max_tokens}."
         raise ApiError(message, param="max_tokens", value=max_tokens)
-    if not 0 <= request.min_tokens <= max_tokens:
+    if request.min_tokens < 0:
+        raise ApiError(f"min_tokens must be greater than or equal to 0, got {request.min_tokens}.")
+    if request.min_tokens > max_tokens:
         raise ApiError(
             f"min_tokens must be less than or equal to max_tokens={max_tokens}, "
             f"got {request.min_tokens}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hmac
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -19,7 +18,7 @@ from ascendllm.simulator.errors import ApiError, answer, server_error
 from ascendllm.simulator.faults import Faults
 from ascendllm.simulator.mmlu import Student
 from ascendllm.simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
-from ascendllm.simulator.serving import Service, check_model, read_body
+from ascendllm.simulator.serving import Service, check_model, random_id, read_body
 
 __all__ = ["build_app", "build_service"]
 
@@ -70,7 +69,7 @@ async def _guard(service: Service, handler: Handler, http: web.Request) -> web.S
         limited = service.config.behaviour.fails("rateLimit")
         if error.status == 429 and limited is not None:
             return error.response({"Retry-After": str(limited.get("retryAfterSeconds"))})
-        return error.response()
+        return await _close(http, error) if error.closes else error.response()
     except web.HTTPRequestEntityTooLarge:
         return ApiError(f"the body has more than {_BODY_LIMIT} bytes", status=413).response()
     except (ConnectionError, web.HTTPException):
@@ -78,6 +77,16 @@ async def _guard(service: Service, handler: Handler, http: web.Request) -> web.S
     except Exception as error:
         _logger.exception("%s %s failed", http.method, http.path)
         return server_error(str(error)).response()
+
+
+async def _close(http: web.Request, error: ApiError) -> web.Response:
+    """Answer, then close the connection without having said so."""
+    response = error.response()
+    await response.prepare(http)
+    await response.write_eof()
+    if http.transport is not None:
+        http.transport.close()
+    return response
 
 
 def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
@@ -89,9 +98,16 @@ def _knows(http: web.Request, keys: tuple[str, ...]) -> bool:
 
 
 async def _nowhere(service: Service, http: web.Request) -> web.Response:
-    paths = {resource.canonical for resource in http.app.router.resources()}
-    if http.path in paths:
-        return answer({"detail": "Method Not Allowed"}, status=405)
+    methods: dict[str, list[str]] = {}
+    for route in http.app.router.routes():
+        if route.resource is not None and route.method not in ("*", "HEAD"):
+            methods.setdefault(route.resource.canonical, []).append(route.method)
+    if http.path in methods:
+        # FastAPI names the methods of the first route that has the path.
+        allowed = {"Allow": methods[http.path][0]}
+        return answer({"detail": "Method Not Allowed"}, status=405, headers=allowed)
+    if (path := http.path.rstrip("/")) in methods:
+        return web.Response(status=307, headers={"Location": str(http.url.with_path(path))})
     return answer({"detail": "Not Found"}, status=404)
 
 
@@ -134,7 +150,7 @@ def _card(service: Service, name: str) -> dict[str, object]:
         "max_model_len": service.config.max_model_len,
         "permission": [
             {
-                "id": f"modelperm-{uuid.uuid4().hex}",
+                "id": f"modelperm-{random_id()}",
                 "object": "model_permission",
                 "created": service.created,
                 "allow_create_engine": False,
@@ -156,7 +172,13 @@ async def _tokenize(service: Service, http: web.Request) -> web.Response:
     check_model(service, request.model)
     if request.messages is not None:
         generation = request.add_generation_prompt
-        ids = render(service.config, request.messages, generation=generation).ids
+        ids = render(
+            service.config,
+            request.messages,
+            generation=generation,
+            template=request.chat_template is not None,
+            goes_on=request.continue_final_message,
+        ).ids
     else:
         ids = tokenizer.encode(request.prompt or "", bos=request.add_special_tokens is not False)
     names = [tokenizer.decode((token,)) for token in ids] if request.return_token_strs else None

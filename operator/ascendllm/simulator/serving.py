@@ -27,12 +27,14 @@ __all__ = [
     "Progress",
     "Service",
     "begin",
+    "check_beam",
     "check_length",
     "limit",
     "meet_failure",
     "open_stream",
     "plan_all",
     "progress",
+    "random_id",
     "read_body",
     "run_all",
     "send",
@@ -115,6 +117,11 @@ class Progress:
     finished: bool
 
 
+def random_id() -> str:
+    """16 hex digits (vllm 0.18.0, `utils/__init__.py`, random_uuid)."""
+    return uuid.uuid4().hex[:16]
+
+
 async def read_body(request: web.Request) -> bytes:
     """The body of a JSON request.
 
@@ -123,7 +130,8 @@ async def read_body(request: web.Request) -> bytes:
     """
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
-        raise malformed("['Unsupported Media Type: Only \\'application/json\\' is allowed']")
+        text = "Unsupported Media Type: Only 'application/json' is allowed"
+        raise malformed(f'1 validation error:\n  {text} ["{text}"]')
     return await request.read()
 
 
@@ -136,7 +144,7 @@ def begin(service: Service, http: web.Request, request: SamplingRequest, prefix:
     check_model(service, request.model)
     if service.engine.dead:
         raise server_error(str(EngineDeadError()))
-    number = http.headers.get("X-Request-Id") or request.request_id or uuid.uuid4().hex
+    number = http.headers.get("X-Request-Id") or request.request_id or random_id()
     return Call(service, request, service.faults.next(), f"{prefix}-{number}")
 
 
@@ -173,10 +181,19 @@ def limit(config: ServerConfig, prompt: Prompt, asked: int | None) -> int:
     return room if asked is None else min(room, asked)
 
 
-def check_length(config: ServerConfig, ids: Sequence[int], asked: int) -> None:
+def check_length(
+    config: ServerConfig, ids: Sequence[int], asked: int, *, spoken: bool = True
+) -> None:
     """Refuse a prompt that leaves no room for what was asked for.
 
     Source of the texts: vllm 0.18.0, `renderers/params.py`, `v1/engine/input_processor.py`.
+
+    Args:
+        config: Says how long it may be.
+        ids: The prompt.
+        asked: The output tokens.
+        spoken: Whether the prompt came as text. vLLM refuses a text by its characters where these
+            alone are too many, and makes no more tokens of it than are needed to refuse it.
 
     Raises:
         ApiError: Status 400.
@@ -191,6 +208,20 @@ def check_length(config: ServerConfig, ids: Sequence[int], asked: int) -> None:
             param="max_tokens",
             value=asked,
         )
+    if spoken and size + asked > most:
+        characters = len(tokenizer.decode(ids))
+        bound = (most - asked) * tokenizer.LONGEST
+        if characters > bound:
+            raise ApiError(
+                f"This model's maximum context length is {most} tokens. However, you requested "
+                f"{asked} output tokens and your prompt contains {characters} characters (more "
+                f"than {bound} characters, which is the upper bound for {most - asked} input "
+                "tokens). Please reduce the length of the input prompt or the number of requested "
+                "output tokens.",
+                param="input_text",
+                value=characters,
+            )
+        size = most - asked + 1
     if size + asked > most:
         least = "at least " if size == most - asked + 1 else ""
         raise ApiError(
@@ -201,16 +232,25 @@ def check_length(config: ServerConfig, ids: Sequence[int], asked: int) -> None:
             param="input_tokens",
             value=size,
         )
-    if size == most:
-        raise ApiError(
-            f"The decoder prompt (length {size}) plus the number of requested output tokens (at "
-            f"least 1) is longer than the maximum model length of {most}. Make sure that "
-            "`max_model_len` is no smaller than the number of text tokens (prompt + requested "
-            "output tokens)."
-        )
     highest = max(ids)
     if highest >= tokenizer.VOCABULARY:
         raise ApiError(f"Token id {highest} is out of vocabulary")
+
+
+def check_beam(config: ServerConfig, request: SamplingRequest) -> None:
+    """Refuse more beams than there are log-probabilities: two for each (`engine/serving.py`).
+
+    Raises:
+        ApiError: Status 400.
+    """
+    wanted = 2 * (request.n or 1)
+    if request.use_beam_search and -1 != config.max_logprobs < wanted:
+        raise ApiError(
+            f"Requested sample logprobs of {wanted}, which is greater than max allowed: "
+            f"{config.max_logprobs}",
+            param="logprobs",
+            value=wanted,
+        )
 
 
 def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
@@ -227,16 +267,19 @@ def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
     allowed = call.request.allowed_token_ids
     if allowed and not all(0 <= token < tokenizer.VOCABULARY for token in allowed):
         raise ApiError(
-            "allowed_token_ids contains out-of-vocab token id!", param="allowed_token_ids"
+            "allowed_token_ids contains out-of-vocab token id!",
+            param="allowed_token_ids",
+            value=[token for token in allowed if not 0 <= token < tokenizer.VOCABULARY],
         )
     behaviour = call.service.config.behaviour
     slow = call.fails("slow")
     factor = slow.get("factor") if slow is not None else 1.0
     ttft, itl = behaviour.ttft_ms / 1000 * factor, behaviour.itl_ms / 1000 * factor
     hangs = call.fails("hang") is not None
+    student = None if call.fails("noLetter") else call.service.student
     for prompt, most in zip(call.prompts, max_tokens, strict=True):
         for index in range(n):
-            plan = write(prompt, call.request, call.service.student, most, index)
+            plan = write(prompt, call.request, student, most, index)
             call.sequences.append(engines.Sequence(prompt, plan, ttft, itl, hangs=hangs))
 
 

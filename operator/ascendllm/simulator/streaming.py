@@ -8,10 +8,10 @@ from contextlib import aclosing
 from aiohttp import web
 
 from ascendllm.simulator.engine import EngineDeadError
-from ascendllm.simulator.errors import server_error
+from ascendllm.simulator.errors import ApiError, server_error
 from ascendllm.simulator.serving import Call, open_stream, progress, send, usage
 
-__all__ = ["Chunk", "stream"]
+__all__ = ["Chunk", "chunk_usage", "refuse_in_stream", "stream"]
 
 Chunk = Callable[[int, int, int, bool], dict[str, object]]
 """Makes the event of tokens `start` to `stop` of a sequence: (index, start, stop, finished)."""
@@ -60,6 +60,14 @@ async def stream(
     except EngineDeadError as error:
         await send(response, server_error(str(error)).body())
     await send(response, "[DONE]")
+    await response.write_eof()
+    return response
+
+
+async def refuse_in_stream(http: web.Request, error: ApiError) -> web.StreamResponse:
+    """A stream that consists of a refusal: vLLM's engine looks at a request behind the 200."""
+    response = await open_stream(http)
+    await send(response, error.body(), "[DONE]")
     await response.write_eof()
     return response
 

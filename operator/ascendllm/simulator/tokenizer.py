@@ -14,7 +14,17 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 
-__all__ = ["BOS", "EOS", "SPECIAL", "VOCABULARY", "count", "decode", "encode", "encode_special"]
+__all__ = [
+    "BOS",
+    "EOS",
+    "LONGEST",
+    "SPECIAL",
+    "VOCABULARY",
+    "count",
+    "decode",
+    "encode",
+    "encode_special",
+]
 
 BOS = 256
 EOS = 257
@@ -26,6 +36,9 @@ SPECIAL = {
     "<|eot_id|>": 260,
 }
 """Special tokens by their text; ids 0 to 255 are bytes."""
+
+LONGEST: int = max(map(len, SPECIAL))
+"""Characters of the longest token."""
 
 _SPECIAL_TEXT = {number: text for text, number in SPECIAL.items()}
 _LETTERS = 6

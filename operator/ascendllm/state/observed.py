@@ -13,9 +13,12 @@ from ascendllm.state.pods import Pod
 from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import Run
 
-__all__ = ["Object", "Observed"]
+__all__ = ["REVALIDATE", "Object", "Observed"]
 
 Object = Mapping[str, Any]
+
+REVALIDATE = "ascendllm.io/revalidate"
+"""The user's annotation on a resource: a new value has all checks run again."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,16 @@ class Observed:
         now: When it was looked at.
         objects: Its objects by kind, such as `Deployment`; only those that it owns.
         nodes: The cluster's nodes, or None where nothing depends on them.
+        peers: Other AscendLLMs of the namespace that were looked up, by name; None: not there.
+        requests: `requests.json` of runs that were looked up, by run; None: not there.
     """
 
     resource: Object
     now: datetime
     objects: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
     nodes: tuple[Object, ...] | None = None
+    peers: Mapping[str, Object | None] = field(default_factory=dict)
+    requests: Mapping[str, str | None] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """The resource's objects of a kind."""
@@ -53,7 +60,9 @@ class Observed:
         """The runs, newest first."""
         runs = (Run.read(item) for item in self.of("ConfigMap"))
         return tuple(
-            sorted(filter(None, runs), key=lambda r: (r.started_at, r.attempt), reverse=True)
+            sorted(
+                filter(None, runs), key=lambda r: (r.started_at, r.serial, r.attempt), reverse=True
+            )
         )
 
     @cached_property

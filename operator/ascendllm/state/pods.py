@@ -8,11 +8,13 @@ from typing import Any
 
 from ascendllm.desired import names
 from ascendllm.desired.template import CONTAINER
+from ascendllm.state.provenance import device_names, read_facts, shared_facts
 from ascendllm.state.times import parse_time
 
-__all__ = ["Pod", "Stage", "held_up", "stage"]
+__all__ = ["Pod", "Stage", "held_up", "runtime_facts", "stage"]
 
 _MESSAGE_LIMIT = 600
+_DEVICES = 64
 _SETTING_UP = ("ContainerCreating", "PodInitializing")
 
 
@@ -35,6 +37,8 @@ class Pod:
         image_id: The running image's digest, or "" before it runs.
         restarts: How often the serving container was restarted.
         launch_seconds: From the container's start to the pod's readiness.
+        facts: Versions inside the image, as the pod's init container found them.
+        devices: The NPUs that the pod was given, as the device plugin says.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Pod:
     restarts: int
     launch_seconds: float | None
     stage: Stage
+    facts: Mapping[str, str]
+    devices: tuple[str, ...]
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Pod:
@@ -69,6 +75,8 @@ class Pod:
             restarts=int(container.get("restartCount", 0)),
             launch_seconds=_launch_seconds(container, ready_condition),
             stage=_stage(metadata["name"], status, container),
+            facts=read_facts(status),
+            devices=device_names(metadata.get("annotations") or {}),
         )
 
 
@@ -78,6 +86,26 @@ def stage(pods: Sequence[Pod], wanted: int) -> Stage:
     if not waiting:
         return Stage("Creating", f"{len(pods)} of {wanted} pods exist: waiting for the others")
     return min(waiting, key=lambda s: _ORDER.index(s.reason) if s.reason in _ORDER else -1)
+
+
+def runtime_facts(pods: Sequence[Pod]) -> dict[str, Any]:
+    """What serves, as all pods say alike; the NPUs of all of them.
+
+    Returns:
+        Versions by name, `imageID` and `devices`; what is not known is left out.
+    """
+    images = {pod.image_id for pod in pods if pod.image_id}
+    devices = sorted({device for pod in pods for device in pod.devices}, key=_by_number)
+    return {
+        **({"imageID": images.pop()} if len(images) == 1 else {}),
+        **shared_facts([pod.facts for pod in pods]),
+        **({"devices": devices[:_DEVICES]} if devices else {}),
+    }
+
+
+def _by_number(device: str) -> tuple[int, str]:
+    """Ascend910-10 comes after Ascend910-9."""
+    return len(device), device
 
 
 def held_up(item: Mapping[str, Any]) -> str | None:

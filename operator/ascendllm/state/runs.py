@@ -62,7 +62,7 @@ class Run:
 
     @property
     def check(self) -> str:
-        """smoke, bench, mmlu, or load."""
+        """One of the checks, or load."""
         return str(self.record["check"])
 
     @property
@@ -94,6 +94,39 @@ class Run:
     def attempt(self) -> int:
         """Which attempt at these inputs, from 1."""
         return _int(self.record.get("attempt"), 1)
+
+    @property
+    def serial(self) -> int:
+        """The number of the run among those of the same inputs, from 1."""
+        return _int(self.record.get("serial"), self.attempt)
+
+    @property
+    def revalidate(self) -> str:
+        """The value of the annotation that stood when the run started; "" for none."""
+        return _text(self.record.get("revalidate"))
+
+    @property
+    def slot(self) -> str:
+        """The schedule's slot that stood when the run started; "" for none."""
+        return _text(self.record.get("slot"))
+
+    @property
+    def measures(self) -> Mapping[str, Any]:
+        """The fields and data that the run measures with."""
+        value = self.record.get("measures")
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def runtime(self) -> Mapping[str, Any]:
+        """What served when the run started, as the status has it."""
+        value = self.record.get("runtime")
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def npus(self) -> int | None:
+        """How many NPUs served when the run started, where that was recorded."""
+        value = self.record.get("npus")
+        return value if isinstance(value, int) else None
 
     @property
     def lost_jobs(self) -> int:
@@ -176,6 +209,10 @@ def _object(text: object) -> Mapping[str, Any] | None:
 def _no_constant(name: str) -> float:
     # json.loads takes NaN and Infinity, which no API server does and no figure may be.
     raise ValueError(f"{name} is not JSON")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _int(value: object, default: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ascendllm.api.spec import Spec
 from ascendllm.checks.result import is_number
-from ascendllm.decide.checks import CheckState, Standing, judged
+from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.decide.decision import Decision
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
@@ -27,13 +27,15 @@ from ascendllm.status.conditions import (
     merge,
 )
 from ascendllm.status.figures import check_status
-from ascendllm.status.situations import Scene, conditions_of
-from ascendllm.status.text import shortened
+from ascendllm.status.handled import handled_value
+from ascendllm.status.room import Room, fitted
+from ascendllm.status.runtime import runtime_status
+from ascendllm.status.scene import Scene
+from ascendllm.status.situations import conditions_of
 
 __all__ = ["build_status", "failed_status", "phase", "refused_status"]
 
 _HISTORY = 10
-_VERSION_BYTES = 80
 
 
 def build_status(
@@ -42,12 +44,18 @@ def build_status(
     """The status after a decision was carried out."""
     scene = Scene(spec, observed, decision)
     conditions = conditions_of(scene)
+    return fitted(lambda room: _status(owner, scene, conditions, room))
+
+
+def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room) -> dict[str, Any]:
+    spec, observed, decision = scene.spec, scene.observed, scene.decision
     served = decision.served
     served_pods = observed.pods_of(served)
     revision = decision.revision
     candidate = revision.hash if revision is not None and not scene.serves_spec else None
+    states = decision.states if decision.problem is None else None
     status: dict[str, Any] = {
-        **_head(observed, conditions),
+        **_head(observed, conditions, room.condition),
         "url": url(owner, spec.service),
         "model": served_name(spec, owner.name),
         "npus": spec.npu.count * scene.wanted,
@@ -59,10 +67,11 @@ def build_status(
         ),
         "servedRevision": served if served != NOTHING_SERVED else None,
         "candidateRevision": candidate,
+        "lastHandledRevalidate": handled_value(spec, decision.demand, states, observed),
         "startup": _startup(observed, decision),
-        "runtime": _runtime(observed, decision),
-        "validation": {state.check: check_status(state) for state in decision.states} or None,
-        "history": _history(spec, observed) or None,
+        "runtime": runtime_status(observed, decision, room.devices),
+        "validation": {state.check: check_status(state, room) for state in decision.states} or None,
+        "history": _history(observed) or None,
     }
     return {key: value for key, value in status.items() if value is not None}
 
@@ -126,14 +135,20 @@ def _untouched(before: Mapping[str, Any]) -> list[Condition]:
     ]
 
 
-def _head(observed: Observed, conditions: list[Condition]) -> dict[str, Any]:
+def _head(
+    observed: Observed, conditions: list[Condition], message_bytes: int = 1000
+) -> dict[str, Any]:
     generation = int(observed.resource["metadata"].get("generation", 0))
     before = (observed.resource.get("status") or {}).get("conditions") or []
     return {
         "observedGeneration": generation,
         "phase": phase(conditions),
         "conditions": merge(
-            conditions, before, now=format_time(observed.now), generation=generation
+            conditions,
+            before,
+            now=format_time(observed.now),
+            generation=generation,
+            message_bytes=message_bytes,
         ),
     }
 
@@ -148,39 +163,20 @@ def _startup(observed: Observed, decision: Decision) -> Mapping[str, Any] | None
     return None
 
 
-def _runtime(observed: Observed, decision: Decision) -> Mapping[str, Any] | None:
-    if decision.revision is None:
-        return None
-    images = {pod.image_id for pod in observed.pods_of(decision.revision.hash) if pod.image_id}
-    version = next(
-        (
-            shortened(str(state.result.figures["vllm"]), _VERSION_BYTES)
-            for state in decision.states
-            if state.result is not None and isinstance(state.result.figures.get("vllm"), str)
-        ),
-        None,
-    )
-    runtime = {
-        "image": decision.revision.image,
-        "imageID": next(iter(images)) if len(images) == 1 else None,
-        "vllm": version,
-    }
-    return {key: value for key, value in runtime.items() if value is not None}
-
-
-def _history(spec: Spec, observed: Observed) -> list[dict[str, Any]]:
-    finished = [run for run in observed.runs if run.outcome is not None and run.check != LOAD]
-    entries = []
-    for run in sorted(finished, key=lambda r: judged(spec, r).finished_at, reverse=True)[:_HISTORY]:
-        result = judged(spec, run)
-        entries.append(
-            {
-                "check": run.check,
-                "revision": run.revision,
-                "result": result.result,
-                "reason": result.reason,
-                "finishedAt": result.finished_at,
-                "report": run.name,
-            }
-        )
-    return entries
+def _history(observed: Observed) -> list[dict[str, Any]]:
+    """The last verdicts as they were judged when their runs ended; a record is not rewritten."""
+    finished = [
+        (run, run.outcome) for run in observed.runs if run.outcome is not None and run.check != LOAD
+    ]
+    newest = sorted(finished, key=lambda item: item[1].finished_at, reverse=True)[:_HISTORY]
+    return [
+        {
+            "check": run.check,
+            "revision": run.revision,
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "finishedAt": outcome.finished_at,
+            "report": run.name,
+        }
+        for run, outcome in newest
+    ]

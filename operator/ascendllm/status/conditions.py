@@ -22,7 +22,6 @@ RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
 Truth = Literal["True", "False", "Unknown"]
-_MESSAGE_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ def merge(
     *,
     now: str,
     generation: int,
+    message_bytes: int = 1000,
 ) -> list[dict[str, Any]]:
     """The conditions as the status holds them.
 
@@ -50,6 +50,7 @@ def merge(
             are kept.
         now: The time of those that changed.
         generation: The generation that this is said of.
+        message_bytes: The longest message.
     """
     times = {
         (item.get("type"), item.get("status")): item.get("lastTransitionTime") for item in before
@@ -59,7 +60,7 @@ def merge(
             "type": condition.type,
             "status": condition.status,
             "reason": condition.reason,
-            "message": shortened(condition.message, _MESSAGE_BYTES),
+            "message": shortened(condition.message, message_bytes),
             "lastTransitionTime": times.get((condition.type, condition.status)) or now,
             "observedGeneration": generation,
         }

@@ -6,16 +6,11 @@ all of them (`availability`); the rows say the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from ascendllm.api.spec import Spec
 from ascendllm.decide.checks import CheckState, Standing
-from ascendllm.decide.decision import Decision
-from ascendllm.desired import names
 from ascendllm.desired.services import NOTHING_SERVED
-from ascendllm.state.observed import Observed
-from ascendllm.state.pods import held_up
 from ascendllm.status.conditions import (
     AVAILABLE,
     READY,
@@ -25,62 +20,9 @@ from ascendllm.status.conditions import (
     Condition,
     Truth,
 )
+from ascendllm.status.scene import Scene
 
-__all__ = ["SITUATIONS", "Scene", "conditions_of"]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the situations look at."""
-
-    spec: Spec
-    observed: Observed
-    decision: Decision
-
-    @property
-    def serves_spec(self) -> bool:
-        """Whether the spec's revision is the served one."""
-        revision = self.decision.revision
-        return revision is not None and revision.hash == self.decision.served
-
-    @property
-    def ready_pods(self) -> int:
-        """Ready pods that clients reach."""
-        return sum(pod.ready for pod in self.observed.pods_of(self.decision.served))
-
-    @property
-    def wanted(self) -> int:
-        """Pods that are wanted of the spec's revision."""
-        return 0 if self.spec.suspend else self.spec.replicas
-
-    def having(self, *standings: Standing) -> list[CheckState]:
-        """The checks that stand so."""
-        return [state for state in self.decision.states if state.standing in standings]
-
-    @property
-    def held_up(self) -> str | None:
-        """What keeps the running check's job from starting, and what to do about it."""
-        running = {state.unfinished.run for state in self.decision.states if state.unfinished}
-        for pod in self.observed.of("Pod"):
-            if pod["metadata"].get("labels", {}).get(names.RUN) not in running:
-                continue
-            cause = held_up(pod)
-            if cause is not None:
-                return (
-                    f"{cause}; see validatorImage in ConfigMap ascendllm-operator and "
-                    "spec.validation (job, mmlu.data); a job that is deleted is made again"
-                )
-        return None
-
-    @property
-    def failed(self) -> list[CheckState]:
-        """The checks with the verdict Failed."""
-        return [state for state in self.decision.states if state.failed]
-
-    @property
-    def spent(self) -> list[CheckState]:
-        """The checks that reached no verdict and will reach none."""
-        return [state for state in self.decision.states if state.spent]
+__all__ = ["SITUATIONS", "conditions_of"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +36,11 @@ class Row:
     stalled: bool = False
     validated: tuple[Truth, str, str] | None = None
 
+
+_REMEDY = (
+    "mend the cause, then change the spec or annotate the resource with a new value of "
+    "ascendllm.io/revalidate"
+)
 
 Situation = Callable[[Scene], Row | None]
 
@@ -139,7 +86,7 @@ def coming_up(scene: Scene) -> Row | None:
     rollout = scene.decision.rollout
     if rollout is None or rollout.stage is None or rollout.held:
         return None
-    waited_for = _under_way(scene) and not scene.having(Standing.RUNNING)
+    waited_for = scene.changing and scene.under_way and not scene.having(Standing.RUNNING)
     if rollout.loaded and not waited_for:
         return None
     stage = rollout.stage
@@ -153,33 +100,11 @@ def coming_up(scene: Scene) -> Row | None:
     )
 
 
-def a_check_failed(scene: Scene) -> Row | None:
-    """A candidate is not what was asked for; or what serves is not, by a new bound or new data."""
-    if not scene.failed or _under_way(scene):
-        return None
-    message = _told(scene.failed)
-    reason = "Regression" if scene.serves_spec else "ValidationFailed"
-    if scene.serves_spec:
-        message += "; it keeps its traffic"
-    return Row(
-        "False",
-        reason,
-        message,
-        stalled=True,
-        validated=("False", "ValidationFailed", _told(scene.failed)),
-    )
-
-
 def validating(scene: Scene) -> Row | None:
-    """Checks are running or due."""
-    if not _under_way(scene) or scene.having(Standing.RETRYING):
+    """What was changed is being checked."""
+    if not (scene.changing and scene.under_way) or scene.having(Standing.RETRYING):
         return None
-    running = scene.having(Standing.RUNNING)
-    checks = ", ".join(state.check for state in running) or "the next check"
-    done = sum(state.standing is Standing.FINISHED for state in scene.decision.states)
-    message = f"running {checks}; {done} of {len(scene.decision.states)} checks are finished"
-    if scene.held_up is not None:
-        message += f"; {scene.held_up}"
+    message = _progress(scene)
     return Row(
         "Unknown",
         "Validating",
@@ -190,21 +115,28 @@ def validating(scene: Scene) -> Row | None:
 
 
 def retrying(scene: Scene) -> Row | None:
-    """A check reached no verdict and is tried again."""
+    """A check of what was changed reached no verdict and is tried again."""
     again = scene.having(Standing.RETRYING)
-    if not again:
+    if not (scene.changing and again):
         return None
-    message = _told(again) + f"; attempt {again[0].attempt} follows"
+    message = _told_again(scene)
     return Row(
         "Unknown", "Retrying", message, reconciling=True, validated=("Unknown", "Retrying", message)
     )
 
 
-def no_verdict(scene: Scene) -> Row | None:
-    """A check reached no verdict, and its retries are spent."""
-    if not scene.spent:
+def a_check_failed(scene: Scene) -> Row | None:
+    """What was changed is not what was asked for."""
+    if not scene.failed or scene.under_way or not (scene.changing or not scene.serves_spec):
         return None
-    message = _told(scene.spent) + "; change the spec once the cause is mended"
+    return _failed(scene, scene.failed)
+
+
+def no_verdict(scene: Scene) -> Row | None:
+    """A check of what was changed reached no verdict, and its retries are spent."""
+    if not scene.spent or not (scene.changing or not scene.serves_spec):
+        return None
+    message = f"{_told(scene.spent)}; {_REMEDY}"
     return Row(
         "False",
         "ValidationError",
@@ -227,6 +159,28 @@ def pods_lost(scene: Scene) -> Row | None:
         reconciling=True,
         validated=_verdict(scene),
     )
+
+
+def regression(scene: Scene) -> Row | None:
+    """What serves has failed a check, run again or judged by a new bound; it keeps its traffic."""
+    return _failed(scene, scene.failed) if scene.failed else None
+
+
+def revalidating(scene: Scene) -> Row | None:
+    """What serves is checked again: Ready stays as it was, and so does the verdict."""
+    if not scene.under_way:
+        return None
+    message = _told_again(scene) if scene.having(Standing.RETRYING) else _progress(scene)
+    return _as_before(scene, (_truth_before(scene), "Revalidating", message))
+
+
+def revalidation_without_verdict(scene: Scene) -> Row | None:
+    """Checking again what serves reached no verdict: the one before is not taken back by that."""
+    if not scene.spent:
+        return None
+    message = f"{_told(scene.spent)}; {_REMEDY}"
+    truth: Truth = "False" if scene.failed_before else "Unknown"
+    return _as_before(scene, (truth, "ValidationError", message))
 
 
 def scaling(scene: Scene) -> Row | None:
@@ -261,6 +215,9 @@ SITUATIONS: tuple[Situation, ...] = (
     a_check_failed,
     no_verdict,
     pods_lost,
+    regression,
+    revalidating,
+    revalidation_without_verdict,
     scaling,
     proven,
 )
@@ -300,8 +257,37 @@ def _availability(scene: Scene, row: Row) -> Condition | None:
     return Condition(AVAILABLE, "False" if row.stalled else "Unknown", reason, message)
 
 
-def _under_way(scene: Scene) -> bool:
-    return bool(scene.having(Standing.RUNNING, Standing.DUE, Standing.PENDING, Standing.RETRYING))
+def _failed(scene: Scene, states: Sequence[CheckState]) -> Row:
+    told = _told(states)
+    message = told
+    if scene.serves_spec:
+        message += "; it keeps its traffic"
+    if scene.under_way:
+        message += f"; {_progress(scene)}"
+    return Row(
+        "False",
+        "Regression" if scene.serves_spec else "ValidationFailed",
+        message,
+        stalled=True,
+        validated=("False", "ValidationFailed", told),
+    )
+
+
+def _as_before(scene: Scene, validated: tuple[Truth, str, str]) -> Row:
+    """Ready as the verdicts in force have it."""
+    if scene.failed_before:
+        row = _failed(scene, scene.failed_before)
+        return replace(row, validated=validated)
+    checks = ", ".join(state.check for state in scene.decision.states)
+    return Row("True", "Proven", f"serving; passed before: {checks}", validated=validated)
+
+
+def _progress(scene: Scene) -> str:
+    running = scene.having(Standing.RUNNING)
+    checks = ", ".join(state.check for state in running) or "the next check"
+    done = sum(state.standing is Standing.FINISHED for state in scene.decision.states)
+    message = f"running {checks}; {done} of {len(scene.decision.states)} checks are finished"
+    return message if scene.held_up is None else f"{message}; {scene.held_up}"
 
 
 def _verdict(scene: Scene) -> tuple[Truth, str, str] | None:
@@ -313,13 +299,29 @@ def _verdict(scene: Scene) -> tuple[Truth, str, str] | None:
         return "False", "ValidationFailed", _told(scene.failed)
     if all(state.passed for state in states):
         return "True", "Passed", "passed: " + ", ".join(state.check for state in states)
+    if scene.under_way and not scene.changing:
+        return _truth_before(scene), "Revalidating", "not every check has its next verdict"
     if scene.spent:
-        return "Unknown", "ValidationError", _told(scene.spent)
+        truth: Truth = "False" if scene.failed_before else "Unknown"
+        return truth, "ValidationError", _told(scene.spent)
     return "Unknown", "Unfinished", "not every check has a verdict"
 
 
-def _told(states: list[CheckState]) -> str:
+def _truth_before(scene: Scene) -> Truth:
+    """What Validated was before the checks began to run again."""
+    if scene.failed_before:
+        return "False"
+    passed = all(state.result_before == "Passed" for state in scene.decision.states)
+    return "True" if passed else "Unknown"
+
+
+def _told(states: Sequence[CheckState]) -> str:
     return "; ".join(
         f"{state.check}: {state.result.message if state.result is not None else 'no result'}"
         for state in states
     )
+
+
+def _told_again(scene: Scene) -> str:
+    again = scene.having(Standing.RETRYING)
+    return f"{_told(again)}; attempt {again[0].attempt} follows"

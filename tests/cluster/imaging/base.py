@@ -19,7 +19,8 @@ from cluster.imaging.host import image_cache, keep_newest, own_mounts
 
 __all__ = ["Base", "base_key", "make_base"]
 
-_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+# The last two are vLLM's, half a megabyte: a build has no network to install them by.
+_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libnuma1", "libtcmalloc-minimal4")
 _TOOLS = (Tool("debootstrap", "debootstrap"), Tool("unshare", "util-linux"))
 _OLDEST_PYTHON = (3, 11)
 _KEPT = 2

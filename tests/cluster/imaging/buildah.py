@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.commands import run, succeeds
 from cluster.errors import ClusterError
 from cluster.host import Tool, require
-from cluster.imaging.base import base_key, make_base
+from cluster.imaging.base import Base, base_key, make_base
 from cluster.imaging.catalogue import BUILD_REQUIREMENTS, Image
 from cluster.imaging.host import image_cache, own_mounts
 from cluster.imaging.wheels import download_wheels
@@ -45,43 +48,58 @@ class Buildah:
             raise ClusterError("images are built by buildah as root, or by a Docker engine")
         require(_TOOLS)
         base = make_base()
+        with _storage(large=image.large) as storage:
+            self._build(image, archive, base, storage)
+
+    def _build(self, image: Image, archive: Path, base: Base, storage: Path) -> None:
         base_reference = f"localhost/ascendllm/base:{base.key}"
-        if not succeeds(_buildah("inspect", "--type", "image", base_reference)):
-            self._import(base.archive, base_reference)
-        needed = [REPOSITORY / image.requirements, REPOSITORY / BUILD_REQUIREMENTS]
+        if not succeeds(_buildah(storage, "inspect", "--type", "image", base_reference)):
+            self._import(base.archive, base_reference, storage)
+        needed = [REPOSITORY / image.requirements]
+        if not image.large:
+            needed.append(REPOSITORY / BUILD_REQUIREMENTS)
         wheels = download_wheels(needed, base)
         command = ["bud", "--isolation", "chroot", "--layers", "--tag", image.reference]
         command += ["--build-context", f"wheels={wheels}"]
         for argument in (f"BASE={base_reference}", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"):
             command += ["--build-arg", argument]
         command += ["--file", str(REPOSITORY / image.dockerfile), str(REPOSITORY)]
-        _logged(_buildah(*command), image_cache() / f"{image.folder}.log")
-        run(
-            _buildah(
-                "push", "--quiet", image.reference, f"oci-archive:{archive}:{image.reference}"
-            ),
-            timeout=_TIMEOUT,
-        )
+        _logged(_buildah(storage, *command), image_cache() / f"{image.folder}.log")
+        push = ["push", "--quiet"]
+        if image.large:
+            shutil.rmtree(wheels, ignore_errors=True)
+            push.append("--disable-compression")  # minutes for a few of many gigabytes
+        target = f"oci-archive:{archive}:{image.reference}"
+        run(_buildah(storage, *push, image.reference, target), timeout=_TIMEOUT)
 
     def trim(self) -> None:
         """Throw the kept layers away when they have grown past a limit: all can be made again."""
-        storage = _storage()
+        storage = _kept_storage()
         if storage.exists() and _size(storage) > _STORAGE_LIMIT:
             shutil.rmtree(storage, ignore_errors=True)
 
-    def _import(self, archive: Path, reference: str) -> None:
+    def _import(self, archive: Path, reference: str, storage: Path) -> None:
         dockerfile = archive.with_name("Dockerfile")
         dockerfile.write_text(f"FROM scratch\nADD {archive.name} /\n", encoding="utf-8")
         command = ["bud", "--isolation", "chroot", "--tag", reference, "--file", str(dockerfile)]
-        _logged(_buildah(*command, str(archive.parent)), image_cache() / "base.log")
+        _logged(_buildah(storage, *command, str(archive.parent)), image_cache() / "base.log")
 
 
-def _storage() -> Path:
+def _kept_storage() -> Path:
     return image_cache() / "buildah"
 
 
-def _buildah(*arguments: str) -> list[str]:
-    storage = _storage()
+@contextmanager
+def _storage(*, large: bool) -> Iterator[Path]:
+    """The storage of layers; a large image's is gone when left."""
+    if not large:
+        yield _kept_storage()
+        return
+    with tempfile.TemporaryDirectory(dir=image_cache(), prefix="buildah-") as folder:
+        yield Path(folder)
+
+
+def _buildah(storage: Path, *arguments: str) -> list[str]:
     where = ["--root", str(storage / "root"), "--runroot", str(storage / "run")]
     return own_mounts("buildah", *where, "--storage-driver", _driver(), *arguments)
 

@@ -11,10 +11,20 @@ from pathlib import Path
 from cluster.errors import ClusterError
 from cluster.paths import REPOSITORY
 
-__all__ = ["BUILD_REQUIREMENTS", "SIMULATED_VERSION", "Image", "catalogue", "content_key"]
+__all__ = [
+    "BUILD_REQUIREMENTS",
+    "CPU_VERSION",
+    "SIMULATED_VERSION",
+    "Image",
+    "catalogue",
+    "content_key",
+]
 
 SIMULATED_VERSION = "v0.18.0rc1-a3"
 """The tag of vLLM-Ascend that the simulator stands in for, `-a3` for its chips."""
+
+CPU_VERSION = "v0.18.0"
+"""The tag of the image with the real vLLM."""
 
 BUILD_REQUIREMENTS = Path("images/build-requirements.txt")
 """What makes a wheel of the package, for every image."""
@@ -30,10 +40,12 @@ class Image:
     Attributes:
         folder: Its name there.
         reference: What the node and the manifests call it, `localhost/…:TAG`.
+        large: Gigabytes: built only when it is named, nothing is kept of the build, one archive.
     """
 
     folder: str
     reference: str
+    large: bool = False
 
     @property
     def dockerfile(self) -> Path:
@@ -47,7 +59,7 @@ class Image:
 
 
 def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
-    """Every image that the demo and the end-to-end tests need.
+    """Every image, and of the large ones what `make demo ENGINE=vllm` needs.
 
     Raises:
         ClusterError: The package's version cannot be read.
@@ -57,6 +69,7 @@ def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
         Image("operator", f"localhost/ascendllm/operator:{version}"),
         Image("validator", f"localhost/ascendllm/validator:{version}"),
         Image("simulator", f"localhost/ascendllm/vllm-ascend:{SIMULATED_VERSION}"),
+        Image("vllm-cpu", f"localhost/ascendllm/vllm-cpu:{CPU_VERSION}", large=True),
     )
 
 
@@ -69,7 +82,8 @@ def content_key(image: Image, base: str, repository: Path = REPOSITORY) -> str:
         repository: The checkout.
     """
     digest = hashlib.sha256(f"{image.reference}\n{base}\n".encode())
-    for path in sorted({*_files(repository, *_SOURCES, Path("images", image.folder))}):
+    sources = () if image.large else _SOURCES  # no large image holds the package
+    for path in sorted({*_files(repository, *sources, Path("images", image.folder))}):
         file = repository / path
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{path.as_posix()} {file.stat().st_mode & 0o111:o} {content}\n".encode())

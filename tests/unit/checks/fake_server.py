@@ -80,6 +80,7 @@ class FakeServer:
                 return web.json_response({"object": "list", "data": [entry]})
             case "/tokenize":
                 ids = self.ids(_prompt(payload))
+                ids = ids if payload.get("add_special_tokens", True) else ids[1:]
                 return web.json_response({"count": len(ids), "tokens": ids})
             case "/v1/completions" | "/v1/chat/completions":
                 self.in_flight += 1

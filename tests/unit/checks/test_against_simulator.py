@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
-from ascendllm.checks.bench.run import BENCH, BenchOptions, check_bench
+from ascendllm.checks.bench.options import BenchOptions
+from ascendllm.checks.bench.run import BENCH, check_bench
 from ascendllm.checks.endpoint import Endpoint, parse_endpoint
 from ascendllm.checks.mmlu.run import MMLU, MmluOptions, check_mmlu
+from ascendllm.checks.mmlu.verdict import Baseline
 from ascendllm.checks.result import CheckResult
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.runner import Body, CheckName, run_check
@@ -97,7 +99,7 @@ async def mmlu(endpoint: Endpoint, model: Path, **changes: Any) -> CheckResult:
         endpoint,
         model.parent / "mmlu",
         custom_data=True,
-        baseline=Decimal("66.7"),
+        baseline=Baseline(Decimal("66.7")),
         request_timeout=30.0,
         retry=QUICK,
         first_contact=QUICK,
@@ -164,15 +166,15 @@ FAILURES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"mode": "http500"}, "ServerError", "ServerError", "ServerError"),
     ({"mode": "rateLimit", "retryAfterSeconds": 0}, "Throttled", "Throttled", "Throttled"),
     ({"mode": "rateLimit", "retryAfterSeconds": 0, "times": 2}, "Throttled", "", "Throttled"),
-    ({"mode": "failEvery", "every": 3}, "", "ServerError", "ServerError"),
+    ({"mode": "failEvery", "every": 3}, "ServerError", "ServerError", "ServerError"),
     ({"mode": "cutStream"}, "StreamCut", "", "StreamCut"),
     ({"mode": "errorInStream"}, "ErrorInStream", "", "ErrorInStream"),
     ({"mode": "wrongModel", "where": "answers"}, "WrongModel", "WrongModel", "WrongModel"),
     ({"mode": "wrongModel", "where": "models"}, "WrongModel", "WrongModel", "WrongModel"),
     ({"mode": "noUsage"}, "!WrongAnswers", "", "UsageMissing"),
-    ({"mode": "wrongUsage"}, "!WrongAnswers", "", "WrongTokenCount"),
-    ({"mode": "noLogprobs"}, "", "MissingLogprobs", ""),
-    ({"mode": "noTokenize"}, "", "NoTokenize", "NoTokenize"),
+    ({"mode": "wrongUsage"}, "!WrongAnswers", "WrongTokenCount", "WrongTokenCount"),
+    ({"mode": "noLogprobs"}, "!WrongAnswers", "MissingLogprobs", ""),
+    ({"mode": "noTokenize"}, "", "", "NoTokenize"),
     ({"mode": "falseReady", "keepAlive": True}, "ServerError", "ServerError", "ServerError"),
 ]
 

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ascendllm.checks.bench.run import BenchOptions, check_bench
+from ascendllm.checks.bench.options import BenchOptions
+from ascendllm.checks.bench.run import check_bench
 from ascendllm.checks.endpoint import parse_endpoint
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.runner import Outcome, Tracker
 from ascendllm.exceptions import CheckError, SpecError
+from unit.checks.bench_case import busy_machine
 from unit.checks.fake_server import FakeServer, error
+
+__all__ = ["busy_machine"]
 
 QUICK = RetryPolicy(attempts=2, first=0.01, longest=0.02)
 
@@ -77,7 +81,7 @@ async def test_what_is_sent() -> None:
 
 
 async def test_the_report_of_each_request() -> None:
-    outcome = await run_bench(FakeServer())
+    outcome = await run_bench(FakeServer(), details=True)
     report: Any = outcome.documents.report["perRequest"]
     assert len(report) == 6
     assert len({entry["id"] for entry in report}) == 6

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from unit.checks.fake_server import FakeServer
 from unit.checks.mmlu_set import right_letter, write_set
+from unit.checks.spoiled import simulated
 
 OPERATOR = Path(__file__).parents[3] / "operator"
 
@@ -39,11 +40,13 @@ async def run(*arguments: str) -> tuple[int, str, str]:
 
 
 async def test_smoke_passes() -> None:
-    async with FakeServer().serve() as server:
-        code, out, _ = await run("smoke", "--base-url", server.url, "--model", "m")
+    async with simulated() as url:
+        prompts = '--prompts=[{"prompt": "The capital of France is", "expect": "Paris"}]'
+        code, out, _ = await run("smoke", "--base-url", url, "--model", "m", prompts)
         result = json.loads(out)
         assert (code, result["result"], result["check"]) == (0, "Passed", "smoke")
-        code, out, _ = await run("smoke", "--base-url", server.url, "--model", "m", "-o", "table")
+        assert result["checks"][-1]["name"] == "prompt1"
+        code, out, _ = await run("smoke", "--base-url", url, "--model", "m", "-o", "table")
         assert code == 0
         assert "result" in out
         assert "name=streaming  result=Passed" in out
@@ -61,6 +64,7 @@ async def test_mmlu_fails_and_reports(tmp_path: Path) -> None:
     assert result["delta"] == -39.0
     whole = json.loads(report.read_text())
     assert len(whole.pop("answers")) == 10
+    assert whole.pop("identity")["datasetHash"] == result["datasetHash"]
     assert whole == result
 
 
@@ -131,9 +135,10 @@ async def test_sigterm_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None
         (["smoke", "--base-url=http://x", "--model=m", "--run-configmap=r"], "inside a pod"),
         (["bench", "--base-url=http://x", "--model=m", "--requests=0"], "--requests"),
         (["mmlu", "--base-url=http://x", "--model=m"], "--data"),
+        (["mmlu", "--base-url=http://x", "--model=m", "--data=d", "--protocol=x"], "metaInstruct"),
         (
-            ["mmlu", "--base-url=http://x", "--model=m", "--data=d", "--kind=instruct"],
-            "--kind base",
+            ["mmlu", "--base-url=http://x", "--model=m", "--data=d", "--baseline-shots=5"],
+            "need --baseline",
         ),
         (["mmlu", "--base-url=http://x", "--model=m", "--data=d", "--baseline=x"], "percent"),
         (["mmlu", "--base-url=http://x", "--model=m", "--data=d", "--tolerance=nan"], "percent"),

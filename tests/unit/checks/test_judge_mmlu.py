@@ -19,7 +19,7 @@ BASELINE = {"value": 66.7, "average": "macro", "source": "Meta"}
 
 def test_seed_000() -> None:
     verdict = judge_mmlu(MEASURED, BASELINE, Decimal("1.0"))
-    assert (verdict.result, verdict.reason, verdict.delta) == ("Passed", "WithinTolerance", -0.4)
+    assert (verdict.result, verdict.reason) == ("Passed", "WithinTolerance")
     assert verdict.message == (
         "macro average 66.30 against 66.7 (macro): -0.40 points, tolerance 1.0"
     )
@@ -34,7 +34,7 @@ def test_seed_000() -> None:
 
 def test_the_same_average_is_compared() -> None:
     verdict = judge_mmlu(MEASURED, {"value": 65.6, "average": "micro"}, Decimal(1))
-    assert verdict.delta == -0.2
+    assert verdict.figures["delta"] == -0.2
     assert verdict.figures["standardError"] == 0.40
 
 
@@ -75,7 +75,7 @@ def test_what_gives_no_verdict(change: dict[str, Any], reason: str) -> None:
     for baseline in (BASELINE, None):
         verdict = judge_mmlu(MEASURED | change, baseline, Decimal(100))
         assert (verdict.result, verdict.reason) == ("Error", reason)
-        assert verdict.delta is None
+        assert "delta" not in verdict.figures
 
 
 def test_thirty_is_a_bad_model_not_a_broken_method() -> None:
@@ -99,7 +99,7 @@ def test_stored_verdicts_are_judged_again() -> None:
 
 def test_no_baseline_passes_and_says_so() -> None:
     verdict = judge_mmlu(MEASURED, None, Decimal(1))
-    assert (verdict.result, verdict.reason, verdict.delta) == ("Passed", "NoBaseline", None)
+    assert (verdict.result, verdict.reason) == ("Passed", "NoBaseline")
     assert verdict.figures == {"standardError": 0.48}
 
 
@@ -114,3 +114,87 @@ def test_custom_data_is_said_in_every_verdict() -> None:
 )
 def test_a_baseline_that_is_none(baseline: dict[str, Any]) -> None:
     assert judge_mmlu(MEASURED, baseline, Decimal(1)).reason == "BadBaseline"
+
+
+def test_a_baseline_of_the_same_is_judged() -> None:
+    run = MEASURED | {"protocol": "lmEval", "shots": 5}
+    for change in (
+        {},
+        {"protocol": None, "shots": None, "acrossProtocols": False},
+        {"protocol": "lmEval", "shots": 5},
+        {"protocol": "original", "shots": 0, "acrossProtocols": True},
+    ):
+        assert judge_mmlu(run, BASELINE | change, Decimal(1)).reason == "WithinTolerance"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"protocol": "original"}, "baseline's protocol is 'original', this run's 'lmEval'"),
+        ({"shots": 0}, "baseline's shots is 0, this run's 5"),
+    ],
+)
+def test_a_baseline_that_was_measured_otherwise_is_not(change: dict[str, Any], told: str) -> None:
+    run = MEASURED | {"protocol": "lmEval", "shots": 5}
+    for stored in ({}, {"result": "Passed", "reason": "WithinTolerance", "message": ""}):
+        verdict = judge_mmlu(run | stored, BASELINE | change, Decimal(1))
+        assert (verdict.result, verdict.reason) == ("Inconclusive", "ProtocolMismatch")
+        assert told in verdict.message
+        assert "--across-protocols" in verdict.message
+        assert verdict.figures == {"standardError": 0.48}, "no difference of two unlike things"
+
+
+@pytest.mark.parametrize("baseline", [None, BASELINE])
+def test_a_part_of_mmlu_is_not_judged(baseline: dict[str, Any] | None) -> None:
+    part = MEASURED | {"questions": 100}
+    verdict = judge_mmlu(part, baseline, Decimal(1))
+    assert (verdict.result, verdict.reason) == ("Inconclusive", "Subset")
+    assert "100 of 14042" in verdict.message
+    assert "delta" not in verdict.figures
+    assert judge_mmlu(part | {"customData": True}, baseline, Decimal(1)).result == "Passed"
+
+
+PAIRED = MEASURED | {
+    "questions": 570,
+    "subjectCount": 57,
+    "tolerance": 1.0,
+    "paired": {"questions": 570, "delta": 0.1, "lower": -0.8, "upper": 1.0},
+    "result": "Passed",
+    "reason": "NotInferior",
+    "message": "the same",
+}
+
+
+@pytest.mark.parametrize("result", ["Passed", "Failed"])
+def test_a_verdict_of_a_comparison_is_kept(result: str) -> None:
+    """Its answers are needed to come to another: a new tolerance goes on asking, in a job."""
+    for baseline in (None, BASELINE, BASELINE | {"value": 99.0}):
+        verdict = judge_mmlu(PAIRED | {"result": result}, baseline, Decimal("0.1"))
+        assert (verdict.result, verdict.reason) == (result, "NotInferior")
+        assert verdict.message == "the same"
+        assert verdict.figures["tolerance"] == 1.0, "the one that the verdict was reached with"
+        assert verdict.figures.get("baseline") == (baseline and baseline["value"])
+
+
+def test_a_comparison_s_baseline_of_another_protocol_is_not_shown() -> None:
+    verdict = judge_mmlu(PAIRED, BASELINE | {"shots": 0, "protocol": None}, Decimal(1))
+    assert verdict.result == "Passed"
+    assert "delta" not in verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("change", "result", "reason"),
+    [
+        ({"subjectCount": 3}, "Inconclusive", "Subset"),
+        ({"subjectCount": 3, "customData": True}, "Passed", "NotInferior"),
+        ({"macroAverage": 25.0}, "Error", "BrokenMethod"),
+        ({"unanswered": 2}, "Error", "Unanswered"),
+        ({"result": None}, "Error", "FiguresMissing"),
+        ({"result": "Inconclusive", "reason": "Undecided"}, "Inconclusive", "Undecided"),
+    ],
+)
+def test_a_comparison_that_decides_nothing(
+    change: dict[str, Any], result: str, reason: str
+) -> None:
+    verdict = judge_mmlu(PAIRED | change, BASELINE, Decimal(1))
+    assert (verdict.result, verdict.reason) == (result, reason)

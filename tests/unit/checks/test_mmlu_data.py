@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ascendllm.checks.mmlu.data import CANONICAL, Counts, load, require_canonical
-from ascendllm.checks.mmlu.prompts import LmEval, head
 from ascendllm.exceptions import SpecError
 from unit.checks.mmlu_set import write_set
 
@@ -31,17 +30,6 @@ def test_fields_are_kept_to_the_letter(tmp_path: Path) -> None:
     assert first.answer == "C"
     assert second.question == "  leading and trailing  "
     assert second.choices == ("1", "2", "3", " 4 ")
-
-
-def test_the_prompt_strips_the_question_and_nothing_else(tmp_path: Path) -> None:
-    first, second = load(one(tmp_path, AWKWARD)).test["odd"]
-    protocol = LmEval()
-    assert protocol.asked(second) == "leading and trailing\nA. 1\nB. 2\nC. 3\nD.  4 \nAnswer:"
-    assert head(protocol, "high_school_us_history", [first]) == (
-        "The following are multiple choice questions (with answers) about "
-        "high school us history.\n\n"
-        'He said "no".\nThen, what?\nA. NA\nB. None\nC. nan\nD. a, b\nAnswer: C\n\n'
-    )
 
 
 def archive(folder: Path, target: Path, mode: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,11 +17,12 @@ import yaml
 from ascendllm.api.spec import Spec
 from ascendllm.checks.result import CheckResult
 from ascendllm.decide.decision import Decision, decide
-from ascendllm.decide.revision import NodesNeeded
+from ascendllm.decide.needs import LookupNeeded, NodesNeeded, PeerNeeded, RequestsNeeded
+from ascendllm.decide.plan import Handover
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.settings import Settings
-from ascendllm.state.observed import Observed
+from ascendllm.state.observed import REVALIDATE, Observed
 from ascendllm.status.build import build_status
 
 __all__ = ["FIGURES", "IMAGE_ID", "SETTINGS", "Stage", "node", "spec_of"]
@@ -40,7 +42,14 @@ SETTINGS = Settings.from_mapping(
 
 FIGURES: dict[str, dict[str, Any]] = {
     "smoke": {"checks": [{"name": "health", "result": "Passed"}]},
-    "bench": {"completed": 20, "failed": 0, "outputThroughput": 177.75, "meanTpotMs": 22.49},
+    "bench": {
+        "completed": 20,
+        "failed": 0,
+        "duration": 14.4,
+        "outputThroughput": 177.75,
+        "meanTtftMs": 50.0,
+        "meanTpotMs": 22.49,
+    },
     "mmlu": {
         "macroAverage": 66.3,
         "microAverage": 65.4,
@@ -49,6 +58,21 @@ FIGURES: dict[str, dict[str, Any]] = {
         "unanswered": 0,
         "customData": True,
         "standardErrors": {"macro": 0.49, "micro": 0.4},
+    },
+    "evals": {
+        "lmEvalVersion": "0.4.12",
+        "tasks": [
+            {"task": "gsm8k", "filter": "strict-match", "metric": "exact_match", "value": 92.5}
+        ],
+    },
+    "parity": {
+        "prompts": 8,
+        "tokens": 12000,
+        "rankAgreement": 99.5,
+        "perplexityDifference": 0.02,
+        "meanLogprobDifference": 0.0004,
+        "p99LogprobDifference": 0.01,
+        "control": {"rankAgreement": 99.6, "dtype": "bfloat16"},
     },
 }
 
@@ -95,6 +119,8 @@ class Stage:
         self.status: dict[str, Any] = {}
         self.generation = 1
         self.owner = Owner("default", name, UID)
+        self.annotations: dict[str, str] = {}
+        self.peers: dict[str, dict[str, Any]] = {}
         self._pods = 0
 
     def change(self, spec: Spec) -> None:
@@ -105,7 +131,11 @@ class Stage:
     def pass_time(self, **span: float) -> None:
         self.now += timedelta(**span)
 
-    def observed(self, nodes: tuple[Mapping[str, Any], ...] | None = None) -> Observed:
+    def annotate(self, value: str | None) -> None:
+        """As `kubectl annotate ascendllm/llama ascendllm.io/revalidate=VALUE --overwrite`."""
+        self.annotations = {} if value is None else {REVALIDATE: value}
+
+    def observed(self) -> Observed:
         resource = {
             "metadata": {
                 "name": self.owner.name,
@@ -113,6 +143,7 @@ class Stage:
                 "uid": UID,
                 "generation": self.generation,
                 "creationTimestamp": BORN,
+                "annotations": dict(self.annotations),
             },
             "status": self.status,
         }
@@ -120,20 +151,33 @@ class Stage:
         objects = {
             kind: tuple(v for (k, _), v in self.objects.items() if k == kind) for kind in kinds
         }
-        return Observed(resource, self.now, objects, nodes)
+        return Observed(resource, self.now, objects)
 
     def decision(self) -> tuple[Observed, Decision]:
         observed = self.observed()
-        try:
-            return observed, decide(self.owner, self.spec, observed, self.settings)
-        except NodesNeeded:
-            observed = self.observed(self.nodes)
-            return observed, decide(self.owner, self.spec, observed, self.settings)
+        while True:
+            try:
+                return observed, decide(self.owner, self.spec, observed, self.settings)
+            except LookupNeeded as needed:
+                observed = self._looked_up(needed, observed)
+
+    def _looked_up(self, needed: LookupNeeded, observed: Observed) -> Observed:
+        match needed:
+            case NodesNeeded():
+                return replace(observed, nodes=self.nodes)
+            case PeerNeeded(name=name):
+                return replace(observed, peers={**observed.peers, name: self.peers.get(name)})
+            case RequestsNeeded(run=run):
+                text = self.objects["ConfigMap", run]["data"].get("requests.json")
+                return replace(observed, requests={**observed.requests, run: text})
+        raise AssertionError(needed)
 
     def step(self) -> bool:
         """One pass; whether it changed an object."""
         observed, decision = self.decision()
         before = copy.deepcopy(self.objects)
+        for handover in decision.plan.handovers:
+            self._hand_over(handover, decision.plan.apply)
         for item in decision.plan.apply:
             self._apply(item)
         for ref in decision.plan.delete:
@@ -159,11 +203,30 @@ class Stage:
             kept = live.get("data", {}) if new["kind"] == "ConfigMap" else {}
             self.objects[key] = {**new, **({"data": {**kept, **new["data"]}} if kept else {})}
 
+    def _hand_over(self, handover: Handover, items: tuple[Mapping[str, Any], ...]) -> None:
+        checkpoint = self.objects["ConfigMap", handover.source]["data"].get("checkpoint")
+        for item in items:
+            if item["metadata"]["name"] == handover.target and item["kind"] == "ConfigMap":
+                assert ("ConfigMap", handover.target) not in self.objects
+                if checkpoint is not None:
+                    self._apply({**item, "data": {**item["data"], "checkpoint": checkpoint}})
+
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [item for (k, _), item in self.objects.items() if k == kind]
 
-    def move_pods(self, *, ready: bool = True, image_id: str = IMAGE_ID, restarts: int = 0) -> None:
-        """Bring the pods to what the Deployments say, all of them alike."""
+    def move_pods(
+        self,
+        *,
+        ready: bool = True,
+        image_id: str = IMAGE_ID,
+        restarts: int = 0,
+        facts: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Bring the pods to what the Deployments say, all of them alike.
+
+        `facts` is what their init container found out; None leaves it out.
+        """
         wanted = {
             item["metadata"]["labels"][names.REVISION]: int(item["spec"]["replicas"])
             for item in self.of("Deployment")
@@ -174,9 +237,13 @@ class Stage:
                 del self.objects["Pod", pod["metadata"]["name"]]
         for revision, count in wanted.items():
             for number in range(count):
-                self._move_pod(
-                    f"{self.owner.name}-{revision}-{number}", revision, ready, image_id, restarts
-                )
+                name = f"{self.owner.name}-{revision}-{number}"
+                self._move_pod(name, revision, ready, image_id, restarts)
+                pod = self.objects["Pod", name]
+                pod["metadata"]["annotations"] = dict(annotations or {})
+                if facts is not None:
+                    ended = {"terminated": {"exitCode": 0, "message": json.dumps(facts)}}
+                    pod["status"]["initContainerStatuses"] = [{"name": "facts", "state": ended}]
 
     def _move_pod(
         self, name: str, revision: str, ready: bool, image_id: str, restarts: int
@@ -237,7 +304,7 @@ class Stage:
             message=changes.pop("message", "all went well"),
             started_at=moment,
             finished_at=moment,
-            protocol_number=1,
+            protocol_number=changes.pop("protocol_number", 1),
             figures=FIGURES[check] | changes,
         )
         run = self.objects["ConfigMap", job["metadata"]["name"]]

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
+from ascendllm.checks.result import CheckResult
+from ascendllm.decide.asked import asked_checks
 from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.desired import names
 from unit.core.stage import Stage, spec_of
@@ -102,6 +105,27 @@ def test_a_retry_bears_another_name() -> None:
         ({"mmlu": {"baseline": BASELINE, "data": {"image": "a:1"}}}, "mmlu"),
         ({"mmlu": {"baseline": {**BASELINE, "source": "s"}, "tolerance": 50}}, None),
         ({"retries": 9, "timeout": "1h", "job": {"nodeSelector": {"a": "b"}}}, None),
+        ({"schedule": "0 3 * * *"}, None),
+        ({"smoke": {"parameters": True}}, None),
+        ({"smoke": {"parameters": False}}, "smoke"),
+        ({"smoke": {"prompts": [{"prompt": "a", "expect": "b"}]}}, "smoke"),
+        ({"bench": {"thresholds": {"meanTtftMs": {"max": 1}}}}, None),
+        ({"bench": {"regression": {}}}, None),
+        ({"bench": {"compareTo": {"figures": {"meanTtftMs": 1}}}}, None),
+        ({"bench": {"compareTo": {"name": "other"}}}, None),
+        ({"bench": {"concurrency": 4}}, None),
+        ({"bench": {"sweep": [1, 4]}}, "bench"),
+        ({"bench": {"underLoad": True}}, "bench"),
+        ({"bench": {"shards": 2}}, "bench"),
+        ({"bench": {"warmup": 1}}, "bench"),
+        ({"bench": {"requestRate": 4}}, "bench"),
+        ({"mmlu": {"baseline": BASELINE, "protocol": "lmEval"}}, None),
+        ({"mmlu": {"baseline": BASELINE, "protocol": "original"}}, "mmlu"),
+        ({"mmlu": {"baseline": BASELINE, "subjects": ["anatomy"]}}, "mmlu"),
+        ({"mmlu": {"baseline": BASELINE | {"protocol": "lmEval", "shots": 5}}}, None),
+        ({"mmlu": {"baseline": BASELINE, "reference": {"configMap": "a"}}}, "mmlu"),
+        ({"evals": [{"task": "gsm8k"}]}, "evals"),
+        ({"parity": {"reference": {"configMap": "a"}}}, "parity"),
     ],
 )
 def test_what_runs_a_check_again(change: dict[str, Any], again: str | None) -> None:
@@ -111,6 +135,99 @@ def test_what_runs_a_check_again(change: dict[str, Any], again: str | None) -> N
     stage.change(spec_of(validation=asked | change))
     stage.settle()
     assert stage.running() == again
+
+
+def s3(secret: str, uri: str = "s3://data/mmlu/") -> dict[str, Any]:
+    return {"s3": {"uri": uri, "credentialsSecret": {"name": secret}}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "change", "again"),
+    [
+        ({"mmlu": {"data": s3("a")}}, {"mmlu": {"data": s3("b")}}, None),
+        ({"mmlu": {"data": s3("a")}}, {"mmlu": {"data": s3("a", "s3://other/mmlu/")}}, "mmlu"),
+        (
+            {"mmlu": {"subjects": ["anatomy", "virology"]}},
+            {"mmlu": {"subjects": ["virology", "anatomy"]}},
+            None,
+        ),
+        (
+            {"mmlu": {"reference": {"configMap": "a"}}},
+            {"mmlu": {"reference": {"configMap": "a"}, "tolerance": 2}},
+            "mmlu",
+        ),
+        (
+            {"mmlu": {"reference": {"configMap": "a"}}},
+            {"mmlu": {"reference": {"configMap": "a"}, "baseline": BASELINE}},
+            None,
+        ),
+        (
+            {"evals": [{"task": "gsm8k"}]},
+            {"evals": [{"task": "gsm8k", "baseline": 1, "filter": "f", "metric": "m"}]},
+            None,
+        ),
+        ({"evals": [{"task": "gsm8k"}]}, {"evals": [{"task": "gsm8k", "limit": 1}]}, "evals"),
+        ({"evals": [{"task": "gsm8k"}]}, {"evals": [{"task": "gsm8k", "shots": 1}]}, "evals"),
+        (
+            {"evals": [{"task": "gsm8k"}]},
+            {"evals": [{"task": "gsm8k", "data": {"image": "a:1"}}]},
+            "evals",
+        ),
+        (
+            {"parity": {"reference": {"configMap": "a"}}},
+            {"parity": {"reference": {"configMap": "a"}, "thresholds": {"minRankAgreement": 9}}},
+            None,
+        ),
+        (
+            {"parity": {"reference": {"configMap": "a"}}},
+            {"parity": {"reference": {"configMap": "b"}}},
+            "parity",
+        ),
+        (
+            {"bench": {"requests": 20, "goodput": {"ttftMs": 1}}},
+            {"bench": {"requests": 20, "goodput": {"ttftMs": 2}}},
+            None,
+        ),
+    ],
+)
+def test_what_measures_and_what_judges(
+    asked: dict[str, Any], change: dict[str, Any], again: str | None
+) -> None:
+    (check,) = asked
+    stage = Stage(spec_of(validation=asked | {"retries": 0}))
+    stage.load()
+    stage.finish(check)
+    stage.change(spec_of(validation=change | {"retries": 0}))
+    stage.settle()
+    assert stage.running() == again
+
+
+def test_the_kind_of_model_changes_how_mmlu_asks() -> None:
+    stage = Stage(spec_of(validation={"mmlu": {}}))
+    stage.prove("mmlu")
+    model = {"source": {"hostPath": "/opt/atomgit/llama"}, "kind": "instruct"}
+    stage.change(spec_of(validation={"mmlu": {}}, model=model))
+    stage.settle()
+    assert stage.running() == "mmlu"
+
+
+def test_what_enters_the_identity_is_what_entered_it_before() -> None:
+    """Upgrading the operator runs nothing: the first release's specs come to the same."""
+    first = {
+        "smoke": {},
+        "bench": {"inputTokens": 64, "requests": 40, "concurrency": 4, "outputTokens": 128},
+        "mmlu": {"shots": 0, "baseline": BASELINE, "tolerance": 2, "data": {"image": "a:1"}},
+    }
+    assert asked_checks(spec_of(validation=first), DataSource(image="a:1")) == {
+        "smoke": {},
+        "bench": {"inputTokens": 64, "requests": 40},
+        "mmlu": {"shots": 0, "data": {"image": "a:1"}},
+    }
+    instruct = spec_of(
+        validation={"smoke": {}},
+        model={"source": {"hostPath": "/opt/atomgit/llama"}, "kind": "instruct"},
+    )
+    assert asked_checks(instruct, None) == {"smoke": {"kind": "instruct"}}
 
 
 @pytest.mark.parametrize(
@@ -183,9 +300,10 @@ def test_what_is_kept_of_many_runs() -> None:
     proof = {item["metadata"]["name"] for item in stage.of("ConfigMap")}
     for requests in range(30, 45):
         stage.pass_time(seconds=1)
-        stage.change(spec_of(validation={"bench": {"requests": requests}}))
+        bench = {"requests": requests, "thresholds": {"outputThroughput": {"min": 1000}}}
+        stage.change(spec_of(validation={"bench": bench}))
         stage.settle()
-        stage.finish("bench", result="Failed")
+        stage.finish("bench")
     runs = {item["metadata"]["name"] for item in stage.of("ConfigMap")}
     assert proof < runs, "the newest Passed run of the served revision"
     assert len(runs) == 12, "the proof, the newest one, and ten more"
@@ -247,3 +365,37 @@ def test_a_served_revision_is_raised_again_whatever_a_new_bound_says() -> None:
     stage.objects = {key: item for key, item in stage.objects.items() if key[0] != "Deployment"}
     stage.settle()
     assert replicas(stage) == [1]
+
+
+def test_of_pods_that_measure_together_the_first_has_the_result() -> None:
+    stage = Stage(spec_of(validation={"bench": {"shards": 2}, "retries": 0}))
+    stage.load()
+    (job,) = stage.of("Job")
+    for index, throughput in ((1, 50.0), (0, 100.0)):
+        result = CheckResult(
+            check="bench",
+            result="Passed",
+            reason="Measured",
+            message=f"pod {index}",
+            started_at="2026-01-01T00:00:00Z",
+            finished_at="2026-01-01T00:00:00Z",
+            protocol_number=1,
+            figures={"completed": 20, "duration": 2.0, "outputThroughput": throughput},
+        )
+        ended = {"terminated": {"message": json.dumps(result.to_json())}}
+        name = f"{job['metadata']['name']}-{index}"
+        stage.objects["Pod", name] = {
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "labels": job["spec"]["template"]["metadata"]["labels"],
+                "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
+            },
+            "status": {
+                "phase": "Succeeded",
+                "containerStatuses": [{"name": "check", "state": ended}],
+            },
+        }
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    stage.settle()
+    assert stage.status["validation"]["bench"]["outputThroughput"] == 100.0

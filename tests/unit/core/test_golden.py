@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ascendllm.api.parse import parse_spec
+from ascendllm.decide.checks import CHECKS
 from ascendllm.engine import options
 from ascendllm.report.yaml import to_yaml
 from unit.core.stage import Stage
@@ -25,9 +26,9 @@ def objects(case: str) -> list[dict[str, Any]]:
     spec = parse_spec(resource)
     stage = Stage(spec, name=resource["metadata"]["name"])
     asked = spec.validation.model_dump(exclude_none=True) if spec.validation else {}
-    checks = [check for check in ("smoke", "bench", "mmlu") if check in asked]
+    checks = [check for check in CHECKS if check in asked]
     stage.load()
-    for check in checks:
+    for check in checks[:-1]:
         stage.finish(check)
     return list(stage.first.values())
 
@@ -99,9 +100,20 @@ def test_the_checks_of_seed_000_are_called_as_seed_000_says() -> None:
     )
 
 
-def test_the_jobs_data_is_mounted_where_the_job_looks() -> None:
-    for case in ("mmlu-pvc", "mmlu-image", "mmlu-host-path"):
-        (container,) = containers(objects(case), "Job")
-        (mount,) = [item for item in container["volumeMounts"] if item["name"] == "data"]
-        assert f"--data={mount['mountPath']}" in container["args"]
-        assert mount["readOnly"] is True
+def test_what_a_job_reads_is_mounted_where_it_looks() -> None:
+    for case in CASES:
+        for container in containers(objects(case), "Job"):
+            places = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+            for path in _paths(container["args"]):
+                folder = next(place for place in (path, path.rpartition("/")[0]) if place in places)
+                assert places[folder]["readOnly"] is True, path
+
+
+def _paths(arguments: list[str]) -> Iterator[str]:
+    """The files and folders that a job's options name."""
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if option == "--task":
+            value = next((p[5:] for p in value.split(",") if p.startswith("data=")), "")
+        if option in ("--data", "--reference", "--task") and value.startswith("/"):
+            yield value

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from ascendllm.api.sources import DataSource
 from ascendllm.decide.policies import Input, first_problem
 from unit.core.stage import SETTINGS, spec_of
+
+BASELINE = {"value": 66.7, "average": "macro"}
 
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
@@ -38,12 +41,65 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
         "InvalidEngine",
         ["maxNumBatchedTokens 8", "maxNumSeqs 9"],
     ),
+    (
+        {"validation": {"bench": {"dataset": {"sharegpt": {"hostPath": "/data"}}}}},
+        "HostPathNotAllowed",
+        ["spec.validation.bench.dataset.sharegpt.hostPath /data"],
+    ),
+    (
+        {"validation": {"mmlu": {"reference": {"data": {"hostPath": "/data"}}}}},
+        "HostPathNotAllowed",
+        ["spec.validation.mmlu.reference.data.hostPath /data"],
+    ),
+    (
+        {"validation": {"evals": [{"task": "a"}, {"task": "b", "data": {"hostPath": "/data"}}]}},
+        "HostPathNotAllowed",
+        ["spec.validation.evals[1].data.hostPath /data"],
+    ),
+    (
+        {"validation": {"parity": {"reference": {"data": {"hostPath": "/data"}}}}},
+        "HostPathNotAllowed",
+        ["spec.validation.parity.reference.data.hostPath /data"],
+    ),
+    (
+        {"validation": {"bench": {}}, "engine": {"maxModelLen": 255}},
+        "InvalidBench",
+        ["128 + 128", "inputTokens + outputTokens", "255"],
+    ),
+    (
+        {"validation": {"bench": {"prefixTokens": 1}}, "engine": {"maxModelLen": 256}},
+        "InvalidBench",
+        ["1 + 128 + 128", "prefixTokens + inputTokens + outputTokens"],
+    ),
+    (
+        {
+            "validation": {"bench": {"dataset": {"sharegpt": {"image": "a:1"}}}},
+            "engine": {"maxModelLen": 127},
+        },
+        "InvalidBench",
+        ["128 tokens (outputTokens)", "127"],
+    ),
+    (
+        {"validation": {"bench": {"compareTo": {"name": "llama"}}}},
+        "InvalidBench",
+        ["compareTo.name llama", "regression"],
+    ),
+    (
+        {"validation": {"mmlu": {"baseline": BASELINE | {"protocol": "original"}}}},
+        "InvalidBaseline",
+        ["baseline.protocol is original", "lmEval", "acrossProtocols"],
+    ),
+    (
+        {"validation": {"mmlu": {"baseline": BASELINE | {"shots": 0}}}},
+        "InvalidBaseline",
+        ["baseline.shots is 0", "5"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("fields", "reason", "told"), REFUSED)
 def test_refused(fields: dict[str, Any], reason: str, told: list[str]) -> None:
-    problem = first_problem(Input(spec_of(**fields), SETTINGS))
+    problem = first_problem(Input(spec_of(**fields), SETTINGS, "llama"))
     assert problem is not None
     assert problem.reason == reason
     for part in told:
@@ -58,6 +114,17 @@ def test_refused(fields: dict[str, Any], reason: str, told: list[str]) -> None:
         {"model": {"source": {"pvc": {"claimName": "a"}}}},
         {"npu": {"count": 8}, "engine": {"pipelineParallelSize": 2, "dataParallelSize": 2}},
         {"engine": {"args": ["--block-size=128", "--enable-expert-parallel"]}},
+        {"validation": {"bench": {"prefixTokens": 0}}, "engine": {"maxModelLen": 256}},
+        {"validation": {"bench": {"compareTo": {"name": "other"}}}},
+        {
+            "validation": {
+                "bench": {"dataset": {"sharegpt": {"image": "a:1"}}, "inputTokens": 1000}
+            },
+            "engine": {"maxModelLen": 128},
+        },
+        {"validation": {"mmlu": {"baseline": BASELINE | {"protocol": "lmEval", "shots": 5}}}},
+        {"validation": {"mmlu": {"baseline": BASELINE | {"shots": 0, "acrossProtocols": True}}}},
+        {"validation": {"parity": {"reference": {"data": {"hostPath": "/opt/atomgit/r"}}}}},
         {"validation": {"mmlu": {"data": {"image": "x:1"}}}},
     ],
 )
@@ -78,3 +145,19 @@ def test_no_data_set_anywhere() -> None:
 def test_without_settings_nothing_of_theirs_is_judged() -> None:
     outside = spec_of(model={"source": {"hostPath": "/etc"}})
     assert first_problem(Input(outside, None)) is None
+
+
+def test_a_reference_is_read_from_the_store_of_the_operators_data() -> None:
+    def problem(**reference: Any) -> str | None:
+        data = DataSource.model_validate({"s3": {"uri": "s3://mmlu/", "region": "cn-north-4"}})
+        settings = SETTINGS.model_copy(update={"mmlu_data": data})
+        spec = spec_of(validation={"mmlu": {"reference": {"data": reference}}})
+        found = first_problem(Input(spec, settings))
+        return None if found is None else f"{found.reason}: {found.message}"
+
+    told = problem(s3={"uri": "s3://golden/"})
+    assert told is not None
+    assert told.startswith("InvalidReference: spec.validation.mmlu.reference.data.s3")
+    assert "mmluData" in told
+    assert problem(s3={"uri": "s3://golden/", "region": "cn-north-4"}) is None
+    assert problem(image="golden:1") is None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ascendllm.decide.revision import NodesNeeded, resolve
+from ascendllm.decide.needs import NodesNeeded
+from ascendllm.decide.revision import resolve
 from ascendllm.desired import names
 from ascendllm.desired.revision import revision_inputs
 from ascendllm.exceptions import SpecError

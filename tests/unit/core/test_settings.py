@@ -20,8 +20,10 @@ def test_given_as_environment() -> None:
         {
             "ASCENDLLM_hostPathPrefixes": " /a , /b/c\n/d ",
             "ASCENDLLM_mmluData": "{pvc: {claimName: mmlu}, custom: true}",
+            "ASCENDLLM_evalsImage": "registry.test/evals:1",
         }
     )
+    assert settings.evals_image == "registry.test/evals:1"
     assert settings.host_path_prefixes == ("/a", "/b/c", "/d")
     assert settings.mmlu_data is not None
     assert settings.mmlu_data.custom is True
@@ -36,6 +38,8 @@ def test_given_as_environment() -> None:
         ("mmluData", "text"),
         ("mmluData", "[]"),
         ("mmluData", "{pvc: {claimName: a}, image: b}"),
+        ("mmluData", "{s3: {uri: 'https://bucket/mmlu'}}"),
+        ("mmluData", "{s3: {uri: 's3://bucket/mmlu', secretKey: abc}}"),
         ("mmluData", "{hostpath: /a}"),
         ("runtimeVersions", "v1"),
     ],
@@ -43,6 +47,14 @@ def test_given_as_environment() -> None:
 def test_a_wrong_one_is_named(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=key):
         Settings.from_mapping({key: value})
+
+
+def test_data_may_lie_in_an_object_store() -> None:
+    text = "{s3: {uri: 's3://datasets/mmlu/', endpoint: 'https://obs.example.com'}}"
+    data = Settings.from_mapping({"mmluData": text}).mmlu_data
+    assert data is not None
+    assert data.s3 is not None
+    assert data.s3.uri == "s3://datasets/mmlu/"
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,141 @@ def judged_anew() -> Stage:
     return stage
 
 
+def again(stage: Stage, value: str) -> Stage:
+    """Have all checks run again."""
+    stage.pass_time(seconds=1)
+    stage.annotate(value)
+    stage.settle()
+    return stage
+
+
+def serving(**validation: Any) -> Stage:
+    stage = Stage(spec_of(validation={**SMOKE, "bench": {}, "retries": 0, **validation}))
+    stage.prove("smoke", "bench")
+    return stage
+
+
+def revalidating() -> Stage:
+    return again(serving(), "v1")
+
+
+def revalidating_the_second_check() -> Stage:
+    stage = revalidating()
+    stage.finish("smoke")
+    return stage
+
+
+def revalidation_retrying() -> Stage:
+    stage = again(serving(retries=1), "v1")
+    stage.finish("smoke", result="Error", reason="ServerUnreachable")
+    return stage
+
+
+def revalidation_on_its_second_attempt() -> Stage:
+    stage = revalidation_retrying()
+    stage.pass_time(minutes=1)
+    stage.settle()
+    return stage
+
+
+def revalidation_failed() -> Stage:
+    stage = revalidating()
+    stage.finish("smoke", result="Failed", reason="WrongName")
+    return stage
+
+
+def revalidation_failed_while_another_check_runs() -> Stage:
+    checks = {"bench": {"thresholds": {"outputThroughput": {"min": 100}}}, "mmlu": {}}
+    stage = Stage(spec_of(validation=checks))
+    stage.prove("bench", "mmlu")
+    again(stage, "v1").finish("bench", outputThroughput=50)
+    return stage
+
+
+def revalidation_spent() -> Stage:
+    stage = revalidating()
+    stage.finish("smoke", result="Error", reason="ServerUnreachable")
+    return stage
+
+
+def revalidating_after_a_spent_one() -> Stage:
+    return again(revalidation_spent(), "v2")
+
+
+def revalidated_after_a_spent_one() -> Stage:
+    stage = revalidating_after_a_spent_one()
+    stage.finish("smoke")
+    stage.finish("bench")
+    return stage
+
+
+def revalidating_after_a_regression() -> Stage:
+    return again(revalidation_failed(), "v2")
+
+
+def spent_after_a_regression() -> Stage:
+    stage = revalidating_after_a_regression()
+    stage.finish("smoke", result="Error", reason="ServerUnreachable")
+    return stage
+
+
+def revalidating_after_that() -> Stage:
+    return again(spent_after_a_regression(), "v3")
+
+
+def mended_after_a_regression() -> Stage:
+    stage = revalidating_after_a_regression()
+    stage.finish("smoke")
+    stage.finish("bench")
+    return stage
+
+
+def pods_lost_while_revalidating() -> Stage:
+    stage = revalidating()
+    stage.move_pods(ready=False)
+    stage.settle()
+    return stage
+
+
+def other_traffic() -> Stage:
+    stage = revalidating_the_second_check()
+    stage.finish("bench", result="Skipped", reason="OtherTraffic")
+    return stage
+
+
+def other_traffic_at_the_first_run() -> Stage:
+    stage = serving(retries=0)
+    stage.change(spec_of(validation={**SMOKE, "bench": {"requests": 21}, "retries": 0}))
+    stage.settle()
+    stage.finish("bench", result="Skipped", reason="OtherTraffic")
+    return stage
+
+
+def other_traffic_and_another_attempt() -> Stage:
+    stage = serving(retries=1)
+    stage.change(spec_of(validation={**SMOKE, "bench": {"requests": 21}, "retries": 1}))
+    stage.settle()
+    stage.finish("bench", result="Skipped", reason="OtherTraffic")
+    return stage
+
+
+def changed_and_failed_behind_traffic() -> Stage:
+    bench = {"requests": 21, "thresholds": {"outputThroughput": {"min": 500}}}
+    stage = serving()
+    stage.change(spec_of(validation={**SMOKE, "bench": bench, "retries": 0}))
+    stage.settle()
+    stage.finish("bench")
+    return stage
+
+
+def changed_and_spent_behind_traffic() -> Stage:
+    stage = serving()
+    stage.change(spec_of(validation={**SMOKE, "bench": {"requests": 21}, "retries": 0}))
+    stage.settle()
+    stage.finish("bench", result="Error", reason="RequestFailed")
+    return stage
+
+
 def scaling() -> Stage:
     stage = Stage()
     stage.prove()
@@ -326,6 +461,187 @@ ROWS: list[tuple[Callable[[], Stage], KStatus, dict[str, str]]] = [
             "Reconciling": "True/Scaling",
             "Available": "True/Serving",
             "Validated": "True/Passed",
+        },
+    ),
+    (
+        revalidating,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Revalidating",
+        },
+    ),
+    (
+        revalidating_the_second_check,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Revalidating",
+        },
+    ),
+    (
+        revalidation_retrying,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Revalidating",
+        },
+    ),
+    (
+        revalidation_on_its_second_attempt,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Revalidating",
+        },
+    ),
+    (
+        revalidation_failed,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/ValidationFailed",
+        },
+    ),
+    (
+        revalidation_failed_while_another_check_runs,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/ValidationFailed",
+        },
+    ),
+    (
+        revalidation_spent,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "Unknown/ValidationError",
+        },
+    ),
+    (
+        revalidating_after_a_spent_one,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "Unknown/Revalidating",
+        },
+    ),
+    (
+        revalidated_after_a_spent_one,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Passed",
+        },
+    ),
+    (
+        revalidating_after_a_regression,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/ValidationFailed",
+        },
+    ),
+    (
+        spent_after_a_regression,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/ValidationError",
+        },
+    ),
+    (
+        revalidating_after_that,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/Revalidating",
+        },
+    ),
+    (
+        mended_after_a_regression,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Passed",
+        },
+    ),
+    (
+        pods_lost_while_revalidating,
+        "InProgress",
+        {
+            "Ready": "Unknown/Unavailable",
+            "Reconciling": "True/Unavailable",
+            "Available": "Unknown/NoReadyPods",
+            "Validated": "True/Passed",
+        },
+    ),
+    (
+        other_traffic,
+        "Current",
+        {
+            "Ready": "True/Proven",
+            "Available": "True/Serving",
+            "Validated": "True/Passed",
+        },
+    ),
+    (
+        other_traffic_and_another_attempt,
+        "InProgress",
+        {
+            "Ready": "Unknown/Retrying",
+            "Reconciling": "True/Retrying",
+            "Available": "True/Serving",
+            "Validated": "Unknown/Retrying",
+        },
+    ),
+    (
+        other_traffic_at_the_first_run,
+        "Failed",
+        {
+            "Ready": "False/ValidationError",
+            "Stalled": "True/ValidationError",
+            "Available": "True/Serving",
+            "Validated": "Unknown/ValidationError",
+        },
+    ),
+    (
+        changed_and_failed_behind_traffic,
+        "Failed",
+        {
+            "Ready": "False/Regression",
+            "Stalled": "True/Regression",
+            "Available": "True/Serving",
+            "Validated": "False/ValidationFailed",
+        },
+    ),
+    (
+        changed_and_spent_behind_traffic,
+        "Failed",
+        {
+            "Ready": "False/ValidationError",
+            "Stalled": "True/ValidationError",
+            "Available": "True/Serving",
+            "Validated": "Unknown/ValidationError",
         },
     ),
     (no_checks, "Current", {"Ready": "True/NoValidation", "Available": "True/Serving"}),

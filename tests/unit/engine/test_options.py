@@ -60,7 +60,7 @@ def message(arg: str, owned: dict[str, str] | None = None) -> str:
 
 def test_table_has_exactly_the_options_of_the_parser() -> None:
     assert {o.dest: o.flags for o in TABLE.options} == {f["dest"]: tuple(f["flags"]) for f in FACTS}
-    assert len(TABLE.options) == 227
+    assert len(TABLE.options) == 228
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=ids)

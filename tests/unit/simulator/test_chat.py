@@ -94,7 +94,11 @@ async def test_no_template_is_400(start: Start) -> None:
     assert response.json()["error"]["type"] == "BadRequestError"
     assert "you must provide a chat template" in response.json()["error"]["message"]
     assert (await server.complete()).status_code == 200
-    assert (await server.chat(chat_template="{{ messages }}")).status_code == 200
+    untrusted = await server.chat(chat_template="{{ messages }}")
+    assert untrusted.status_code == 400
+    assert "--trust-request-chat-template is not set" in untrusted.json()["error"]["message"]
+    trusting = await start(chat_template=False, trust_request_template=True)
+    assert (await trusting.chat(chat_template="{{ messages }}")).status_code == 200
     tokens = await server.client.post("/tokenize", json={"messages": []})
     assert tokens.status_code == 400
 

@@ -251,7 +251,7 @@ async def test_echo(start: Start) -> None:
     [
         ({"prompt": ""}, "Bad Request", "Either prompt or prompt_embeds"),
         ({"prompt": None}, "Bad Request", "Either prompt or prompt_embeds"),
-        ({"prompt": []}, "Bad Request", "Either prompt or prompt_embeds"),
+        ({"prompt": []}, "BadRequestError", "You must pass at least one prompt"),
         ({"prompt": [[]]}, "BadRequestError", "prompt cannot be empty"),
         ({"prompt": {"a": 1}}, "Bad Request", "prompt"),
         ({"prompt": [-1]}, "Bad Request", "greater than or equal to 0"),
@@ -303,9 +303,30 @@ async def test_unknown_model_body_and_fields(start: Start) -> None:
     broken = await server.client.post("/v1/completions", content=b"{", headers=headers)
     assert error(broken, 400)["type"] == "Bad Request"
     lists = await server.client.post("/v1/completions", content=b"[1]", headers=headers)
-    assert error(lists, 400)["type"] == "Bad Request"
+    assert error(lists, 500)["message"] == "'list' object has no attribute 'get'"
     text = await server.client.post("/v1/completions", content=b"{}")
     assert "Unsupported Media Type" in error(text, 400)["message"]
+
+
+async def test_a_refusal_that_vllm_raises_closes_the_connection(start: Start) -> None:
+    server = await start()
+    host, port = server.client.base_url.host, server.client.base_url.port
+    for fields, closes in (({"n": 2}, True), ({"model": "other"}, False)):
+        body = {"model": "m", "prompt": "Hello", "max_tokens": 4, "temperature": 0, **fields}
+        content = json.dumps(body).encode()
+        reader, writer = await asyncio.open_connection(host, port)
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + content)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        assert b"connection: close" not in answered.lower()
+        await reader.readuntil(b"}}")
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        try:
+            behind = await reader.read(100)
+        except ConnectionError:
+            behind = b""
+        assert (behind == b"") is closes
+        writer.close()
 
 
 async def test_refusals_name_the_field_where_vllm_does(start: Start) -> None:
@@ -324,15 +345,13 @@ async def test_refusals_name_the_field_where_vllm_does(start: Start) -> None:
 async def test_deep_and_odd_bodies_do_no_harm(start: Start) -> None:
     server = await start()
     headers = {"content-type": "application/json"}
-    for body in (
-        b"[" * 100_000,
-        b'{"prompt":' * 50_000,
-        b'{"prompt": "\\ud800"}',
-        b"\xff\xfe",
-        b"",
-    ):
+    for body in (b'{"prompt": "\\ud800"}', b"\xff\xfe", b""):
         response = await server.client.post("/v1/completions", content=body, headers=headers)
         assert error(response, 400)["type"] == "Bad Request"
+    for body in (b"[" * 100_000, b'{"prompt":' * 50_000, b'{"a": "\xff"}'):
+        response = await server.client.post("/v1/completions", content=body, headers=headers)
+        assert response.status_code == 400
+        assert response.json() == {"detail": "There was an error parsing the body"}
     odd = "\u0000\u2028 \U0001f600 <|eot_id|> <|begin_of_text|>"
     assert (await server.complete(odd, echo=True)).json()["choices"][0]["text"].startswith(odd)
 

@@ -1,231 +1,336 @@
-"""The closed loop: `concurrency` workers, each sending its next request when the last has ended.
+"""The check: prompts, loads, other traffic, figures, verdict.
 
-Each worker has a connection of its own, opened and used once before the clock starts. A request
-is never sent twice: one that fails ends the check as an Error, since figures over the rest would
-be another load's. A fresh `cache_salt` keeps the server's prefix cache out of the figures.
+A request is never sent twice: one that fails ends the check as an Error, since figures over the
+rest would be another load's. A fresh `cache_salt` and fresh prompts for each load keep the server's
+prefix cache out of the figures.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import aiohttp
 
-from ascendllm.checks.bench.metrics import Sample, figures
-from ascendllm.checks.bench.prompts import make_prompts
-from ascendllm.checks.bench.stream import WHAT, StreamedAnswer
-from ascendllm.checks.client import Client, open_session, read_limited
-from ascendllm.checks.endpoint import Endpoint, refusal, unreachable
-from ascendllm.checks.events import EventReader
+from ascendllm.checks.bench.addresses import reachable_addresses
+from ascendllm.checks.bench.crew import Alone, Crew
+from ascendllm.checks.bench.datasets import (
+    Dataset,
+    DatasetOptions,
+    Prompt,
+    long_context_prompt,
+    make_dataset,
+)
+from ascendllm.checks.bench.figures import figures, sweep_row
+from ascendllm.checks.bench.load.frames import Request
+from ascendllm.checks.bench.load.lateness import keep_up
+from ascendllm.checks.bench.load.process import LoadError, run_plans
+from ascendllm.checks.bench.load.wire import Address
+from ascendllm.checks.bench.loads import Share, long_context_plan, plans, share_of
+from ascendllm.checks.bench.measured import Measured, merged
+from ascendllm.checks.bench.options import BenchOptions, checked
+from ascendllm.checks.bench.traffic import Counters, Traffic, read_counters, settled, traffic
+from ascendllm.checks.client import Client, open_session
+from ascendllm.checks.data_source import at_hand
+from ascendllm.checks.judging.bench import judge_bench, read_requests
 from ascendllm.checks.result import compact_json, rounded
-from ascendllm.checks.retry import FIRST_CONTACT, RetryPolicy
 from ascendllm.checks.runner import CheckName, Outcome, Tracker
 from ascendllm.checks.sinks import Documents
-from ascendllm.checks.together import together
 from ascendllm.exceptions import CheckError, SpecError
 
-__all__ = ["BENCH", "BenchOptions", "check_bench"]
+__all__ = ["BENCH", "check_bench"]
 
-BENCH = CheckName("bench", protocol_number=1)
-LAG_STEP = 0.005
+BENCH = CheckName("bench", protocol_number=2)
 
-
-@dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """The load.
-
-    Args:
-        endpoint: The server.
-        input_tokens: Of each prompt, on the server's count.
-        output_tokens: Of each answer (`ignore_eos`).
-        concurrency: Requests in flight.
-        requests: In all.
-        seed: Of the random prompts.
-        npus: NPUs that serve, for the figure per NPU.
-        request_timeout: Seconds for one whole answer.
-        silence: Seconds between two reads of a stream.
-        retry: For what precedes the load.
-        first_contact: The same, for the first request.
-    """
-
-    endpoint: Endpoint
-    input_tokens: int = 128
-    output_tokens: int = 128
-    concurrency: int = 4
-    requests: int = 20
-    seed: int = 0
-    npus: int | None = None
-    request_timeout: float = 3600.0
-    silence: float = 300.0
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    first_contact: RetryPolicy = FIRST_CONTACT
+PREPARING = 16
+"""Requests in flight to /tokenize."""
 
 
-async def check_bench(options: BenchOptions, tracker: Tracker, _checkpoint: str | None) -> Outcome:
+async def check_bench(
+    options: BenchOptions,
+    tracker: Tracker,
+    _checkpoint: str | None,
+    crew: Crew | None = None,
+) -> Outcome:
     """The check; it starts from nothing, whatever an earlier attempt did.
 
     Raises:
-        CheckError: No figures: the server, or a request that failed.
+        CheckError: No figures: the server, a request that failed, or a client that was too slow.
         SpecError: The options ask for what can't be measured.
     """
-    if options.requests < options.concurrency:
-        raise SpecError(
-            "TooFewRequests",
-            f"--requests {options.requests} is less than --concurrency {options.concurrency}: the "
-            "concurrency would never be reached; ask for at least five times as many",
-        )
-    tracker.total = options.requests
-    asked = {"concurrency": options.concurrency, "seed": options.seed}
-    tracker.figures = lambda: asked | {"completed": tracker.done, "failed": 0}
-    prompts = await _prompts(options)
-    load = _Load(options, iter(prompts), tracker)
-    tracker.figures = lambda: asked | {"completed": tracker.done, "failed": load.failed}
-    tracker.begin(options.requests)
-    samples, duration, lag = await load.run()
-    if len(samples) != options.requests:
-        raise CheckError("InternalError", f"{len(samples)} of {options.requests} requests counted")
-    return Outcome(
-        "Passed",
-        "Measured",
-        f"{options.requests} requests of {options.input_tokens} + {options.output_tokens} tokens "
-        f"at concurrency {options.concurrency}, all answered in full",
-        figures(samples, duration, options.npus) | asked | {"clientLagMs": rounded(lag * 1000)},
-        Documents(report={"perRequest": [sample.to_json() for sample in samples]}),
-    )
+    bench = _Bench(checked(options), tracker, crew or Alone())
+    tracker.total = options.requests * len(options.points)
+    tracker.figures = bench.asked
+    async with open_session(PREPARING) as session:
+        return await bench.run(session)
 
 
-async def _prompts(options: BenchOptions) -> list[str]:
-    async with open_session(options.concurrency) as session:
+@dataclass(slots=True)
+class _Found:
+    """What was found out before the load."""
+
+    client: Client
+    addresses: tuple[Address, ...]
+    max_model_len: int | None
+    data: Path | None
+    before: Counters | None = None
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One run.
+
+    Args:
+        options: Checked.
+        tracker: Told of requests done.
+        crew: Who shares the load.
+    """
+
+    options: BenchOptions
+    tracker: Tracker
+    crew: Crew
+    failed: int = 0
+    processes: int = 0
+    dataset: Dataset | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def asked(self) -> Mapping[str, object]:
+        """What every result bears, an Error's as well."""
+        options, dataset = self.options, self.dataset
+        said: dict[str, object] = {
+            "concurrency": None if options.open_loop or options.sweep else options.concurrency,
+            "requestRate": options.request_rate,
+            "burstiness": _number(options.burstiness) if options.open_loop else None,
+            "dataset": options.dataset,
+            "datasetHash": dataset.hash if dataset else None,
+            "inputTokens": options.input_tokens if options.dataset == "random" else None,
+            "outputTokens": options.output_tokens,
+            "prefixTokens": options.prefix_tokens or None,
+            "seed": options.seed,
+            "processes": self.processes or None,
+            "shards": options.shards,
+            "completed": self.tracker.done,
+            "failed": self.failed,
+        }
+        if options.ramp_up is not None:
+            ramp = options.ramp_up
+            said["rampUp"] = {
+                "strategy": ramp.strategy,
+                "startRps": ramp.start_rps,
+                "endRps": ramp.end_rps,
+            }
+        return {key: value for key, value in said.items() if value is not None}
+
+    async def run(self, session: aiohttp.ClientSession) -> Outcome:
+        """From the first contact to the verdict."""
+        async with self._found(session) as found:
+            other = await self._occupied(session, found)
+            if other is not None and self.options.shards == 1:
+                return other
+            async with self.crew.joined(self.options.seed) as seed:
+                if other is not None:
+                    raise CheckError(other.reason, other.message)
+                self.options = replace(self.options, seed=seed)
+                self.tracker.begin(self.tracker.total)
+                own = [await self._load(found, point) for point in range(len(self._points))]
+                shards = await self.crew.collect(own)
+                if shards is None:
+                    return self._handed_in()
+                loads = [merged(same) for same in zip(*shards, strict=True)]
+                long = await self._long_context(found)
+            seen = await self._traffic(session, found)
+        if seen.others and not self.options.under_load:
+            return _other_traffic(f"{seen.others} requests of others were served meanwhile", seen)
+        return self._outcome(loads, long, seen)
+
+    @property
+    def _points(self) -> tuple[int, ...]:
+        return self.options.points
+
+    @contextlib.asynccontextmanager
+    async def _found(self, session: aiohttp.ClientSession) -> AsyncIterator[_Found]:
+        options = self.options
         client = Client(session, options.endpoint, options.retry)
         facts = await client.facts(options.first_contact)
-        wanted = options.input_tokens + options.output_tokens
-        if facts.max_model_len is not None and wanted > facts.max_model_len:
+        output = options.output_tokens or 1
+        wanted = options.prefix_tokens + options.input_tokens + output
+        longest = facts.max_model_len
+        if options.dataset == "random" and longest is not None and wanted > longest:
             raise SpecError(
                 "ContextTooShort",
-                f"--input-tokens {options.input_tokens} and --output-tokens "
-                f"{options.output_tokens} are more than the server's context of "
-                f"{facts.max_model_len}; ask for less, or raise maxModelLen",
+                f"--input-tokens {options.input_tokens} (prefix {options.prefix_tokens}) and "
+                f"--output-tokens {output} are more than the server's context of {longest}; ask "
+                "for less, or raise maxModelLen",
             )
-        return await make_prompts(
-            client,
-            options.requests,
-            options.input_tokens,
-            options.seed,
-            options.concurrency,
+        addresses = await reachable_addresses(options.endpoint)
+        if options.data is None:
+            yield _Found(client, addresses, longest, None)
+            return
+        async with at_hand(options.data) as data:
+            yield _Found(client, addresses, longest, data)
+
+    async def _occupied(self, session: aiohttp.ClientSession, found: _Found) -> Outcome | None:
+        """Read the counters; what it comes to where the server has other clients already."""
+        if not self.crew.leader:
+            return None
+        found.before = await read_counters(session, self.options.endpoint, found.addresses)
+        if found.before is None or not found.before.present or self.options.under_load:
+            return None
+        present = found.before.present
+        return _other_traffic(f"{present} requests of others run or wait there", Traffic(present))
+
+    async def _load(self, found: _Found, point: int) -> Measured:
+        """Make the prompts of one load, and run this pod's share of it."""
+        share = share_of(self.options, point)
+        split = plans(self.options, share, await self._prompts(found, share), found.addresses)
+        self.processes = max(self.processes, len(split))
+        before, whole = self.tracker.done, self.options.requests
+
+        def tell(done: int) -> None:
+            self.tracker.done = before + done * whole // share.requests
+
+        try:
+            measured = await run_plans(split, lambda: self.crew.start(point), tell)
+        except LoadError as error:
+            self.failed = error.failed
+            raise
+        if measured.completed != share.requests:
+            message = f"{measured.completed} of {share.requests} requests counted"
+            raise CheckError("InternalError", message)
+        keep_up(measured, len(split))
+        self.tracker.done = before + whole
+        return measured
+
+    async def _prompts(self, found: _Found, share: Share) -> list[Request]:
+        options = self.options
+        self.dataset = await make_dataset(
+            found.client,
+            DatasetOptions(
+                name=options.dataset,
+                input_tokens=options.input_tokens,
+                output_tokens=options.output_tokens,
+                prefix_tokens=options.prefix_tokens,
+                data=found.data,
+                seed=options.seed,
+            ),
+            share.warmups + share.requests,
+            first=share.first,
+            concurrency=PREPARING,
+            max_model_len=found.max_model_len,
+        )
+        return [_request(prompt) for prompt in self.dataset.prompts]
+
+    async def _long_context(self, found: _Found) -> dict[str, object] | None:
+        """One request that fills the server's context."""
+        if not self.options.long_context:
+            return None
+        if found.max_model_len is None:
+            raise CheckError(
+                "ContextUnknown",
+                "--long-context: the server's /v1/models tells no max_model_len to fill",
+            )
+        prompt = await long_context_prompt(
+            found.client,
+            max_model_len=found.max_model_len,
+            output_tokens=self.options.output_tokens or 128,
+            seed=self.options.seed,
+        )
+        plan = long_context_plan(self.options, _request(prompt), found.addresses)
+        measured = await run_plans([plan], _at_once, _ignore)
+        row: dict[str, object] = {
+            "inputTokens": prompt.input_tokens,
+            "outputTokens": prompt.output_tokens,
+            "ttftMs": rounded(measured.ttft.mean_ms()),
+            "e2elMs": rounded(measured.e2el.mean_ms()),
+        }
+        return row | ({"tpotMs": rounded(measured.tpot.mean_ms())} if len(measured.tpot) else {})
+
+    async def _traffic(self, session: aiohttp.ClientSession, found: _Found) -> Traffic:
+        options, before = self.options, found.before
+        ours = len(self._points) * (options.requests + options.warmup) + options.long_context
+        if before is None:
+            return traffic(None, None, ours)
+        after = await settled(session, options.endpoint, found.addresses, before.finished + ours)
+        return traffic(before, after, ours)
+
+    def _handed_in(self) -> Outcome:
+        done = f"shard {self.options.shard} of {self.options.shards} has handed in its part"
+        return Outcome("Passed", "ShardMeasured", done, self.asked())
+
+    def _outcome(
+        self, loads: Sequence[Measured], long: dict[str, object] | None, seen: Traffic
+    ) -> Outcome:
+        options = self.options
+        made = [figures(load, options.npus) for load in loads]
+        best = max(range(len(made)), key=lambda i: (made[i]["outputThroughput"], -i))
+        measured = {**self.asked(), **made[best]}
+        if options.sweep:
+            rows = zip(options.sweep, made, strict=True)
+            measured["concurrency"] = options.sweep[best]
+            measured["sweep"] = [sweep_row(concurrency, point) for concurrency, point in rows]
+        if long is not None:
+            measured["longContext"] = long
+        if options.under_load:
+            measured["underLoad"] = True
+            if seen.others is not None:
+                measured["otherRequests"] = seen.others
+        latencies = loads[best].latencies()
+        text = None if latencies is None else compact_json(latencies)
+        judgement = judge_bench(
+            measured,
+            thresholds=options.thresholds,
+            goodput=options.goodput,
+            compare_to=options.compare_to,
+            requests=None if text is None else read_requests(text),
+        )
+        whole = {**measured, **judgement.figures}
+        note = f"; {seen.note}" if seen.note else ""
+        return Outcome(
+            judgement.result,
+            judgement.reason,
+            f"{judgement.message}; {_described(options)}{note}",
+            {key: value for key, value in whole.items() if value is not None},
+            Documents(
+                {} if text is None else {"requests.json": text},
+                {"perRequest": loads[best].details} if options.details else {},
+            ),
         )
 
 
-class _Load:
-    """The measured part."""
-
-    def __init__(self, options: BenchOptions, prompts: Iterator[str], tracker: Tracker) -> None:
-        self._options = options
-        self._prompts = prompts
-        self._tracker = tracker
-        self._salt = str(uuid.uuid4())
-        self.failed = 0
-
-    async def run(self) -> tuple[list[Sample], float, float]:
-        """The samples, the wall time and the client's worst lateness, in seconds."""
-        sessions = [open_session(1) for _ in range(self._options.concurrency)]
-        lag = _Lag()
-        try:
-            await together(self._warm(session) for session in sessions)
-            watch = asyncio.create_task(lag.watch())
-            try:
-                samples = await together(self._work(session) for session in sessions)
-            finally:
-                watch.cancel()
-        finally:
-            await asyncio.gather(*(session.close() for session in sessions))
-        flat = [sample for mine in samples for sample in mine]
-        flat.sort(key=lambda sample: sample.start)
-        begun = min(sample.start for sample in flat)
-        return flat, max(sample.last for sample in flat) - begun, lag.worst
-
-    async def _warm(self, session: aiohttp.ClientSession) -> None:
-        """Open the worker's connection."""
-        endpoint = self._options.endpoint
-        url, what = endpoint.url("/v1/models"), "GET /v1/models"
-        try:
-            async with (
-                asyncio.timeout(30),
-                session.get(url, headers=endpoint.headers, allow_redirects=False) as answer,
-            ):
-                body = await read_limited(answer.content.read)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise unreachable(what, error) from None
-        if answer.status != 200:
-            raise refusal(what, answer.status, body, endpoint)
-
-    async def _work(self, session: aiohttp.ClientSession) -> list[Sample]:
-        samples: list[Sample] = []
-        for prompt in self._prompts:
-            try:
-                samples.append(await self._ask(session, prompt))
-            except CheckError:
-                self.failed += 1
-                raise
-            self._tracker.done += 1
-        return samples
-
-    async def _ask(self, session: aiohttp.ClientSession, prompt: str) -> Sample:
-        options = self._options
-        payload = {
-            "model": options.endpoint.model,
-            "prompt": prompt,
-            "max_tokens": options.output_tokens,
-            "temperature": 0,
-            "ignore_eos": True,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "cache_salt": self._salt,
-        }
-        data = compact_json(payload).encode()
-        headers = {"Content-Type": "application/json"} | options.endpoint.headers
-        url = options.endpoint.url("/v1/completions")
-        answer = StreamedAnswer(options.endpoint, time.monotonic())
-        try:
-            async with (
-                asyncio.timeout(options.request_timeout),
-                session.post(url, data=data, headers=headers, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    body = await read_limited(response.content.read)
-                    raise refusal(WHAT, response.status, body, options.endpoint)
-                await self._read(response, answer)
-        except aiohttp.ClientPayloadError as error:
-            message = f"{WHAT}: cut after {len(answer.moments)} chunks: {error}"
-            raise CheckError("StreamCut", message[:400]) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise unreachable(WHAT, error) from None
-        return answer.sample(options.input_tokens, options.output_tokens)
-
-    async def _read(self, response: aiohttp.ClientResponse, answer: StreamedAnswer) -> None:
-        moment = 0.0
-        reader = EventReader(WHAT, lambda data: answer.event(data, moment))
-        while True:
-            async with asyncio.timeout(self._options.silence):
-                part = await response.content.readany()
-            moment = time.monotonic()
-            if not part:
-                return
-            reader.feed(part)
+async def _at_once() -> None:
+    return None
 
 
-class _Lag:
-    """How late the event loop runs what is due: a chunk's moment may be late by as much."""
+def _ignore(_done: int) -> None:
+    """A single request has no progress."""
 
-    def __init__(self) -> None:
-        self.worst = 0.0
 
-    async def watch(self) -> None:
-        """Look every few milliseconds until cancelled."""
-        while True:
-            due = time.monotonic() + LAG_STEP
-            await asyncio.sleep(LAG_STEP)
-            self.worst = max(self.worst, time.monotonic() - due)
+def _request(prompt: Prompt) -> Request:
+    return Request(prompt.text, prompt.input_tokens, prompt.output_tokens)
+
+
+def _number(value: float) -> float | str:
+    """JSON has no infinity; vLLM writes it as this word."""
+    return "inf" if value == float("inf") else value
+
+
+def _described(options: BenchOptions) -> str:
+    tokens = (
+        f"{options.input_tokens} + {options.output_tokens} tokens"
+        if options.dataset == "random"
+        else options.dataset
+    )
+    where = f"{options.requests} requests of {tokens}"
+    return f"{where} at each concurrency" if options.sweep else f"{where}, all answered in full"
+
+
+def _other_traffic(what: str, seen: Traffic) -> Outcome:
+    return Outcome(
+        "Skipped",
+        "OtherTraffic",
+        f"{what}: figures would be of both loads; run it when the server is idle, or measure with "
+        "--under-load",
+        {"otherRequests": seen.others},
+    )

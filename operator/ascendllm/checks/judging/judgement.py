@@ -18,13 +18,11 @@ class Judgement:
         result: Passed or Failed, or what kept a verdict from being reached.
         reason: CamelCase.
         message: The figures that decided, for people.
-        delta: Percent points, value - baseline on the same average; None without a baseline.
         figures: The keys of the status that follow from judging, to be laid over the measured
-            ones: baseline, baselineAverage, tolerance, delta, standardError (where there are any).
+            ones, such as baseline, tolerance and delta.
     """
 
     result: Verdict
     reason: str
     message: str
-    delta: float | None
     figures: Mapping[str, object]

@@ -1,40 +1,40 @@
-"""The questions: hendrycks' layout, as a folder or as an archive.
+"""The questions: hendrycks' csv files or cais/mmlu's parquet, and one hash over them.
 
-Layout: `{dev,test}/<subject>_{dev,test}.csv`, at the top or below one folder `data`; no header;
-columns question, A, B, C, D, letter; fields may be quoted and hold newlines. Read with the `csv`
-module and never interpreted: the choices `NA` and `None` are text.
+Layouts, at the top of a folder or archive or up to two folders below it:
+`{dev,test}/<subject>_{dev,test}.csv` (the authors' archive, OpenCompass' too), or
+`{all,<subject>}/{dev,test}-00000-of-00001.parquet` (cais/mmlu).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ascendllm.checks.mmlu.containers import named_files
+from ascendllm.checks.mmlu.rows import LETTERS, Question, csv_rows
 from ascendllm.exceptions import SpecError
 
-__all__ = ["CANONICAL", "LETTERS", "Counts", "DataSet", "Question", "load", "require_canonical"]
+__all__ = [
+    "CANONICAL",
+    "LETTERS",
+    "MAX_QUESTIONS",
+    "Counts",
+    "DataSet",
+    "Question",
+    "load",
+    "require_canonical",
+    "require_hash",
+]
 
-LETTERS = "ABCD"
-FILE_BYTES = 16 * 1024 * 1024
 MAX_SUBJECTS = 1000
 MAX_QUESTIONS = 200_000
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,99})_(dev|test)\.csv")
+_SUM = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question with its four choices and the right letter, to the letter as in the file."""
-
-    question: str
-    choices: tuple[str, str, str, str]
-    answer: str
+Splits = dict[str, dict[str, tuple[Question, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +74,35 @@ class DataSet:
         )
 
 
-def load(path: Path) -> DataSet:
+def load(path: Path, shown: str | None = None) -> DataSet:
     """Read a data set.
 
     Args:
-        path: A folder, or a tar archive (also compressed).
+        path: A folder, a tar archive (also compressed) or a zip archive. An archive with a file
+            `NAME.sha256` beside it (as `sha256sum` writes it) is held against that.
+        shown: How messages name it; unset: `--data PATH`.
 
     Raises:
-        SpecError: `BadData`, naming the file and the row.
+        SpecError: `BadData`, naming the file and the row; `WrongHash`.
+        CheckError: `NoParquet`: parquet can't be read here.
     """
-    splits: dict[str, dict[str, tuple[Question, ...]]] = {"dev": {}, "test": {}}
-    for name, raw in _files(path):
-        matched = _NAME.fullmatch(PurePosixPath(name).name)
-        if matched is None:
-            continue
-        subject, split = matched.groups()
-        if subject in splits[split]:
-            raise _bad(path, f"{split} of {subject} is there twice ({name})")
-        splits[split][subject] = tuple(_rows(raw, f"{path}: {name}"))
-        if len(splits[split]) > MAX_SUBJECTS:
-            raise _bad(path, f"more than {MAX_SUBJECTS} subjects")
+    shown = shown or f"--data {path}"
+    _require_sum(path, shown)
+    splits = _splits(path, shown)
     dev, test = (dict(sorted(splits[split].items())) for split in ("dev", "test"))
     if not test:
         raise _bad(
-            path, "no test/<subject>_test.csv in it: it must be the folder or archive of MMLU's csv"
+            shown,
+            "no test/<subject>_test.csv and no test parquet in it: it must be the folder or "
+            "archive of MMLU's csv files, or the folder of cais/mmlu's parquet files",
         )
+    if len(test) > MAX_SUBJECTS or sum(len(rows) for rows in test.values()) > MAX_QUESTIONS:
+        raise _bad(shown, f"more than {MAX_SUBJECTS} subjects or {MAX_QUESTIONS} questions")
     if hollow := [subject for subject, rows in test.items() if not rows]:
-        raise _bad(path, f"no question in test/{hollow[0]}_test.csv")
+        raise _bad(shown, f"no question in test/{hollow[0]}_test.csv; give the whole file")
     if dev and dev.keys() != test.keys():
         odd = ", ".join(sorted(dev.keys() ^ test.keys())[:5])
-        raise _bad(path, f"dev and test hold different subjects: {odd}")
-    if sum(len(rows) for rows in test.values()) > MAX_QUESTIONS:
-        raise _bad(path, f"more than {MAX_QUESTIONS} questions")
+        raise _bad(shown, f"dev and test hold different subjects: {odd}; give both of each")
     return DataSet(dev, test, digest(dev, test))
 
 
@@ -123,6 +120,31 @@ def require_canonical(data: DataSet, custom: bool) -> None:
         )
 
 
+def require_hash(data: DataSet, wanted: str | None) -> None:
+    """Hold the data against the hash that it must have.
+
+    Args:
+        data: The data set.
+        wanted: A `datasetHash`, with or without `sha256:`; None for any.
+
+    Raises:
+        SpecError: `WrongHash`.
+    """
+    if wanted is None:
+        return
+    matched = _SUM.fullmatch(wanted.strip())
+    if matched is None:
+        raise SpecError(
+            "WrongHash", f"--data-hash {wanted[:100]!r}: write sha256: and 64 hexadecimal digits"
+        )
+    if data.digest != f"sha256:{matched.group(1).lower()}":
+        raise SpecError(
+            "WrongHash",
+            f"the data's hash is {data.digest}, not {wanted.strip()}: it is another data set, or "
+            "was changed; give the right one, or leave --data-hash out",
+        )
+
+
 def digest(
     dev: Mapping[str, tuple[Question, ...]], test: Mapping[str, tuple[Question, ...]]
 ) -> str:
@@ -137,71 +159,54 @@ def digest(
     return f"sha256:{total.hexdigest()}"
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The name and the bytes of each file that may be a part of the set."""
-    try:
-        if path.is_dir():
-            yield from _folder_files(path)
-        elif path.is_file():
-            yield from _archive_files(path)
-        else:
-            raise _bad(path, "there is no such folder or file")
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise _bad(path, f"can't be read: {error}") from None
-
-
-def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    root = path / "data" if not (path / "test").is_dir() and (path / "data").is_dir() else path
-    for split in ("dev", "test"):
-        if not (root / split).is_dir():
+def _splits(path: Path, shown: str) -> Splits:
+    """The questions by split and subject."""
+    splits: Splits = {"dev": {}, "test": {}}
+    root: PurePosixPath | None = None
+    tables: list[tuple[str, bytes]] = []
+    for name, raw in named_files(path, shown):
+        place = PurePosixPath(name)
+        if place.suffix == ".parquet":
+            tables.append((name, raw))
             continue
-        for file in sorted((root / split).iterdir()):
-            if _NAME.fullmatch(file.name):
-                with file.open("rb") as opened:
-                    yield f"{split}/{file.name}", _within(opened.read(FILE_BYTES + 1), path)
+        if root not in (None, place.parent.parent):
+            raise _bad(
+                shown, f"two sets in it, in {root} and {place.parent.parent}; name one of them"
+            )
+        root = place.parent.parent
+        subject, _, split = place.stem.rpartition("_")
+        if subject in splits[split]:
+            raise _bad(shown, f"{split} of {subject} is there twice ({name}); leave one out")
+        splits[split][subject] = tuple(csv_rows(raw, f"{shown}: {name}"))
+    if not tables:
+        return splits
+    if root is not None:
+        raise _bad(shown, "csv and parquet files in it; name the folder of one of them")
+    from ascendllm.checks.mmlu.parquet import parquet_splits
+
+    return parquet_splits(tables, shown)
 
 
-def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r:*") as archive:
-        for member in archive:
-            place = PurePosixPath(member.name)
-            if member.isfile() and place.parent.name in ("dev", "test") and _NAME.match(place.name):
-                opened = archive.extractfile(member)
-                if opened is not None:
-                    yield member.name, _within(opened.read(FILE_BYTES + 1), path)
-
-
-def _within(raw: bytes, path: Path) -> bytes:
-    if len(raw) > FILE_BYTES:
-        raise _bad(path, f"a file is longer than {FILE_BYTES} bytes")
-    return raw
-
-
-def _rows(raw: bytes, where: str) -> Iterator[Question]:
+def _require_sum(path: Path, shown: str) -> None:
+    """Hold an archive against the `NAME.sha256` beside it, where there is one."""
+    beside = path.with_name(f"{path.name}.sha256") if path.name else path
+    if not path.is_file() or not beside.is_file():
+        return
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError("BadData", f"{where}: not UTF-8: {error}") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for number, row in enumerate(reader, start=1):
-            if not row:
-                continue
-            if len(row) != 6:
-                raise SpecError(
-                    "BadData",
-                    f"{where}: row {number} has {len(row)} columns, not question, A, B, C, D, "
-                    "letter; is a quote left open?",
-                )
-            question, a, b, c, d, answer = row
-            if len(answer) != 1 or answer not in LETTERS:
-                raise SpecError(
-                    "BadData",
-                    f"{where}: row {number}: the answer is {answer[:20]!r}, not A, B, C or D",
-                )
-            yield Question(question, (a, b, c, d), answer)
-    except csv.Error as error:
-        raise SpecError("BadData", f"{where}: {error}") from None
+        with beside.open("rb") as file:
+            matched = _SUM.match(file.read(4096).decode("utf-8", "replace").strip())
+        if matched is None:
+            raise SpecError("WrongHash", f"{beside}: no SHA-256 in it; write it with sha256sum")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _bad(shown, f"can't be read: {error}") from None
+    if found != matched.group(1).lower():
+        raise SpecError(
+            "WrongHash",
+            f"{shown}: its SHA-256 is {found}, {beside.name} says {matched.group(1).lower()}: it "
+            "is another archive, or was changed on its way; fetch it again",
+        )
 
 
 def _counts(counts: Counts) -> str:
@@ -211,5 +216,5 @@ def _counts(counts: Counts) -> str:
     )
 
 
-def _bad(path: Path, why: str) -> SpecError:
-    return SpecError("BadData", f"--data {path}: {why}")
+def _bad(shown: str, why: str) -> SpecError:
+    return SpecError("BadData", f"{shown}: {why}")

@@ -4,6 +4,10 @@ micro = right answers / questions; macro = mean of the subjects' accuracies. Sta
 of sampling questions: micro sqrt(p(1-p)/(n-1)) as lm-eval prints it; macro
 sqrt(sum over subjects of p_s(1-p_s)/(n_s-1)) / S. Both in percent points. They say how far new
 questions would move the figure; they are shown and never added to the tolerance.
+
+Where a run with a reference asked as many questions of each subject, micro is an estimate: each
+subject's accuracy with the weight w_s = N_s / sum N_s of all its questions, and its standard error
+sqrt(sum w_s^2 p_s(1-p_s)/(n_s-1)). With all questions asked that is right answers / questions.
 """
 
 from __future__ import annotations
@@ -33,22 +37,26 @@ class Score:
         return Fraction(self.correct, self.questions)
 
 
-def averages(scores: Mapping[str, Score]) -> dict[str, object]:
-    """The figures of a whole run.
+def averages(
+    scores: Mapping[str, Score], sizes: Mapping[str, int] | None = None
+) -> dict[str, object]:
+    """The figures of a run.
 
     Args:
         scores: At least one subject, each with at least one question.
+        sizes: Questions by subject in all, where only a part was asked.
     """
+    sizes = sizes or {name: score.questions for name, score in scores.items()}
     correct = sum(score.correct for score in scores.values())
     questions = sum(score.questions for score in scores.values())
     macro = sum((score.accuracy for score in scores.values()), Fraction()) / len(scores)
     variances = [_variance(score) for score in scores.values()]
     return {
         "macroAverage": rounded(100 * macro),
-        "microAverage": rounded(100 * Fraction(correct, questions)),
+        "microAverage": rounded(100 * _micro(scores, sizes)),
         "standardErrors": {
             "macro": rounded(100 * math.sqrt(sum(variances)) / len(scores)),
-            "micro": rounded(100 * math.sqrt(_variance(Score(correct, questions)))),
+            "micro": rounded(100 * math.sqrt(_micro_variance(scores, sizes))),
         },
         "correct": correct,
         "questions": questions,
@@ -70,10 +78,10 @@ def worst(scores: Mapping[str, Score], most: int = WORST) -> Sequence[str]:
     return sorted(scores, key=lambda name: (scores[name].accuracy, name))[:most]
 
 
-def subject_table(scores: Mapping[str, Score]) -> str:
-    """A plain table for people, one line a subject, and the averages."""
+def subject_table(scores: Mapping[str, Score], sizes: Mapping[str, int] | None = None) -> str:
+    """A plain table for people, one line a subject, and the averages; arguments of `averages`."""
     width = max(len("micro average"), *(len(name) for name in scores))
-    total = averages(scores)
+    total = averages(scores, sizes)
     lines = [f"{'SUBJECT':<{width}}  {'ACCURACY':>8}  {'CORRECT':>7}  {'QUESTIONS':>9}"]
     lines += [
         f"{name:<{width}}  {rounded(100 * score.accuracy):>8.2f}  {score.correct:>7}  "
@@ -85,6 +93,21 @@ def subject_table(scores: Mapping[str, Score]) -> str:
         for name in ("macro", "micro")
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _micro(scores: Mapping[str, Score], sizes: Mapping[str, int]) -> Fraction:
+    """The accuracy over all questions, estimated where a subject was asked in part."""
+    total = sum(sizes[name] for name in scores)
+    return sum((score.accuracy * sizes[name] for name, score in scores.items()), Fraction()) / total
+
+
+def _micro_variance(scores: Mapping[str, Score], sizes: Mapping[str, int]) -> float:
+    """Of the one sample that all questions are, or of the strata where a part was asked."""
+    if all(score.questions == sizes[name] for name, score in scores.items()):
+        correct = sum(score.correct for score in scores.values())
+        return _variance(Score(correct, sum(score.questions for score in scores.values())))
+    total = sum(sizes[name] for name in scores)
+    return sum((sizes[name] / total) ** 2 * _variance(score) for name, score in scores.items())
 
 
 def _variance(score: Score) -> float:

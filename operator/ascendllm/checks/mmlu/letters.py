@@ -1,4 +1,4 @@
-"""The token ids of the four answers, as the server's own tokenizer has them.
+"""The token ids of the four letters, as the server's own tokenizer has them.
 
 After `Answer:` the right token is " A" with its space in GPT-like vocabularies, and something else
 elsewhere. No tokenizer is needed here: for a prompt P of each subject, /tokenize of P must be a
@@ -20,48 +20,41 @@ __all__ = ["find_letters", "letter_id"]
 
 
 async def find_letters(
-    client: Client, prompts: Mapping[str, str], concurrency: int, max_model_len: int | None
-) -> Mapping[int, str]:
-    """The letter of each of the four token ids.
+    client: Client, prompts: Mapping[str, str], gate: asyncio.Semaphore
+) -> tuple[tuple[int, ...], Mapping[str, int]]:
+    """The four token ids, A to D, and how many tokens each prompt has.
 
     Args:
         client: The server.
         prompts: One whole prompt of each subject that is asked.
-        concurrency: Requests in flight.
-        max_model_len: The server's longest context, where it is known.
+        gate: Bounds the requests in flight.
 
     Raises:
-        CheckError: `PromptTooLong` or `LetterTokens`, naming the subject; or as the requests raise.
+        CheckError: `LetterTokens`, naming the subject; or as the requests raise.
     """
-    gate = asyncio.Semaphore(concurrency)
 
     async def ids(text: str) -> list[int]:
         async with gate:
-            return await client.tokenize(text)
+            return await client.token_ids({"prompt": text})
 
-    async def of_subject(subject: str, prompt: str) -> tuple[int, ...]:
+    async def of_subject(subject: str, prompt: str) -> tuple[tuple[int, ...], int]:
         texts = [prompt, *(f"{prompt} {letter}" for letter in LETTERS)]
         base, *longer = await together(ids(text) for text in texts)
-        if max_model_len is not None and len(base) >= max_model_len:
-            raise CheckError(
-                "PromptTooLong",
-                f"{subject}: a prompt of {len(base)} tokens and one for the answer don't fit the "
-                f"server's {max_model_len} (maxModelLen); raise it: no shot is dropped in silence",
-            )
-        return tuple(
+        four = tuple(
             letter_id(subject, letter, base, extended)
             for letter, extended in zip(LETTERS, longer, strict=True)
         )
+        return four, len(base)
 
-    fours = await together(of_subject(subject, prompt) for subject, prompt in prompts.items())
-    found = dict(zip(prompts, fours, strict=True))
+    answers = await together(of_subject(subject, prompt) for subject, prompt in prompts.items())
+    found = {subject: four for subject, (four, _) in zip(prompts, answers, strict=True)}
     first_subject, first = next(iter(found.items()))
     for subject, four in found.items():
         if four != first:
             raise _no_letters(subject, f"the ids {four} differ from {first} in {first_subject}")
     if len(set(first)) != len(LETTERS):
         raise _no_letters(first_subject, f"the ids {first} are not four different ones")
-    return dict(zip(first, LETTERS, strict=True))
+    return first, {subject: size for subject, (_, size) in zip(prompts, answers, strict=True)}
 
 
 def letter_id(subject: str, letter: str, base: Sequence[int], extended: Sequence[int]) -> int:

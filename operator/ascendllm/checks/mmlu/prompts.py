@@ -1,85 +1,55 @@
-"""The text that is sent, protocol by protocol.
+"""The prompt of each question: its subject's head, then the question.
 
-lmEval: lm-eval v0.4.12, tasks/mmlu/default/_default_template_yaml: the description with one space,
-`question.strip()`, the choices untouched, shots the first ones of dev, " A" after "Answer:", and a
-blank line between examples. The prompt ends without a space: the answer's token holds it.
+A head is made once; the questions of a subject share it, so it is in the server's prefix cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol as Interface
+from ascendllm.checks.mmlu.data import DataSet
+from ascendllm.checks.mmlu.protocols.prompt import Prompt
+from ascendllm.checks.mmlu.protocols.protocol import Protocol
 
-from ascendllm.checks.mmlu.data import LETTERS, DataSet, Question
-from ascendllm.exceptions import SpecError
-
-__all__ = ["PROTOCOLS", "LmEval", "Protocol", "head", "require_shots"]
+__all__ = ["Prompts"]
 
 
-class Protocol(Interface):
-    """How a subject is introduced and a question is put."""
+class Prompts:
+    """Makes prompts.
+
+    Args:
+        protocol: How they are written.
+        data: The questions that are asked, and the solved ones.
+        shots: Solved examples before each question.
+    """
+
+    def __init__(self, protocol: Protocol, data: DataSet, shots: int) -> None:
+        self.protocol = protocol
+        self.data = data
+        self.shots = shots
+        self._heads: dict[tuple[str, int], Prompt] = {}
+        self._fewer: dict[tuple[str, int], int] = {}
+
+    def of(self, subject: str, index: int) -> Prompt:
+        """The whole prompt of a question."""
+        shots = self._fewer.get((subject, index), self.shots)
+        return self.head(subject, shots).then(self.question(subject, index))
+
+    def head(self, subject: str, shots: int) -> Prompt:
+        """What stands before the questions of a subject."""
+        made = self._heads.get((subject, shots))
+        if made is None:
+            rows = self.data.dev.get(subject, ())[:shots]
+            made = self._heads[subject, shots] = self.protocol.head(subject, rows)
+        return made
+
+    def question(self, subject: str, index: int) -> Prompt:
+        """A question without what stands before it."""
+        return self.protocol.asked(self.data.test[subject][index])
+
+    def shorten(self, subject: str, index: int, shots: int) -> None:
+        """Put a question behind fewer shots, where its protocol says so."""
+        self._fewer[subject, index] = shots
 
     @property
-    def name(self) -> str:
-        """As it is written in a resource."""
-        ...
-
-    def introduction(self, subject: str) -> str:
-        """What stands before the shots."""
-        ...
-
-    def asked(self, row: Question) -> str:
-        """A question, up to where the letter is due."""
-        ...
-
-    def solved(self, row: Question) -> str:
-        """A shot: a question with its letter and what separates it from the next."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LmEval:
-    """lm-eval's `mmlu`, for base models."""
-
-    name: str = "lmEval"
-
-    def introduction(self, subject: str) -> str:
-        """What stands before the shots."""
-        topic = subject.replace("_", " ")
-        return f"The following are multiple choice questions (with answers) about {topic}.\n\n"
-
-    def asked(self, row: Question) -> str:
-        """A question, up to where the letter is due."""
-        choices = "".join(
-            f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, row.choices, strict=True)
-        )
-        return f"{row.question.strip()}\n{choices}Answer:"
-
-    def solved(self, row: Question) -> str:
-        """A shot: a question with its letter and what separates it from the next."""
-        return f"{self.asked(row)} {row.answer}\n\n"
-
-
-PROTOCOLS: Mapping[str, Protocol] = {"lmEval": LmEval()}
-
-
-def head(protocol: Protocol, subject: str, shots: Sequence[Question]) -> str:
-    """What all questions of a subject share: it is in the server's prefix cache after the first."""
-    return protocol.introduction(subject) + "".join(protocol.solved(row) for row in shots)
-
-
-def require_shots(data: DataSet, shots: int) -> None:
-    """Make sure that each subject has as many dev rows as shots are wanted.
-
-    Raises:
-        SpecError: `MissingShots`, naming the subject.
-    """
-    for subject in data.test:
-        have = len(data.dev.get(subject, ()))
-        if have < shots:
-            raise SpecError(
-                "MissingShots",
-                f"--shots {shots}: {subject} has {have} rows in dev/{subject}_dev.csv; give a "
-                "whole data set or fewer shots",
-            )
+    def shortened(self) -> int:
+        """Questions behind fewer shots than the others."""
+        return len(self._fewer)

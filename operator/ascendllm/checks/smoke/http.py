@@ -1,4 +1,8 @@
-"""Single requests through httpx, with the failures named as everywhere in the checks."""
+"""Single requests through httpx, with the failures named as everywhere in the checks.
+
+Each request has a connection of its own, unless it asks to keep one: vLLM 0.18.0 closes the
+connection behind most refusals without saying so, and the next request on it would be lost.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,12 @@ from dataclasses import dataclass
 
 import httpx
 
-from ascendllm.checks.endpoint import ANSWER_BYTES, RETRYABLE, Endpoint, refusal, unreachable
+from ascendllm.checks.endpoint import ANSWER_BYTES, RETRYABLE, refusal, unreachable
 from ascendllm.checks.events import EventReader
 from ascendllm.checks.result import compact_json
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.sinks import warn
+from ascendllm.checks.smoke.replicas import Replica
 from ascendllm.exceptions import CheckError
 
 __all__ = ["Answer", "Http"]
@@ -31,22 +36,25 @@ class Answer:
 
 
 class Http:
-    """The server, one request after the other on one connection.
+    """One server.
 
     Args:
-        client: Without redirects and proxies.
-        endpoint: The server.
+        client: Without redirects, proxies and headers of its own.
+        replica: The server.
         seconds: The time limit of one answer.
     """
 
-    def __init__(self, client: httpx.AsyncClient, endpoint: Endpoint, seconds: float) -> None:
+    def __init__(self, client: httpx.AsyncClient, replica: Replica, seconds: float) -> None:
         self._client = client
         self._seconds = seconds
-        self.endpoint = endpoint
+        self._replica = replica
+        self.endpoint = replica.endpoint
         self.spent = 0.0
         """Seconds since `spent` was last set to 0, waiting for answers."""
 
-    async def get(self, path: str, retry: RetryPolicy | None = None) -> Answer:
+    async def get(
+        self, path: str, retry: RetryPolicy | None = None, *, kept: bool = False
+    ) -> Answer:
         """A GET; tried again on lost connections and throttling where `retry` says so.
 
         Raises:
@@ -55,9 +63,9 @@ class Http:
         attempts = retry.attempts if retry else 1
         for attempt in range(1, attempts + 1):
             try:
-                answer = await self._whole("GET", path, None)
+                answer = await self._whole("GET", path, None, kept=kept)
                 if answer.status not in RETRYABLE or attempt == attempts:
-                    return self._believable(answer)
+                    return self.believable(answer)
             except CheckError as error:
                 if error.reason != "ServerUnreachable" or attempt == attempts:
                     raise
@@ -67,13 +75,24 @@ class Http:
                 await asyncio.sleep(retry.pause(attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    async def post(self, path: str, payload: Mapping[str, object]) -> Answer:
-        """A POST.
+    async def post(self, path: str, payload: Mapping[str, object], *, kept: bool = False) -> Answer:
+        """A POST; `kept` on the connection of the last kept one.
 
         Raises:
             CheckError: As `get`.
         """
-        return self._believable(await self._whole("POST", path, payload))
+        content = compact_json(payload).encode()
+        return self.believable(await self._whole("POST", path, content, kept=kept))
+
+    async def send(
+        self, method: str, path: str, content: bytes | None = None, *, key: str | None = None
+    ) -> Answer:
+        """A request as it is given, whatever is answered; `key` instead of the endpoint's.
+
+        Raises:
+            CheckError: No whole answer.
+        """
+        return await self._whole(method, path, content, key=key)
 
     async def stream(self, path: str, payload: Mapping[str, object]) -> Answer | list[bytes]:
         """A POST whose answer is streamed: the events' data, or the answer where it is no 200.
@@ -90,14 +109,15 @@ class Http:
                 asyncio.timeout(self._seconds),
                 self._client.stream(
                     "POST",
-                    self.endpoint.url(path),
+                    self._replica.url(path),
                     content=compact_json(payload).encode(),
-                    headers={"Content-Type": "application/json"},
+                    headers=self._headers(body=True),
+                    extensions=self._replica.extensions,
                 ) as response,
             ):
                 if response.status_code != 200:
                     body = await _read(response, what)
-                    return self._believable(Answer(what, response.status_code, body))
+                    return self.believable(Answer(what, response.status_code, body))
                 size = 0
                 async for part in response.aiter_bytes():
                     size += len(part)
@@ -114,18 +134,26 @@ class Http:
             self.spent += time.monotonic() - begun
         return events
 
-    async def _whole(self, method: str, path: str, payload: Mapping[str, object] | None) -> Answer:
+    async def _whole(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        *,
+        key: str | None = None,
+        kept: bool = False,
+    ) -> Answer:
         what = f"{method} {path}"
         begun = time.monotonic()
-        content = None if payload is None else compact_json(payload).encode()
         try:
             async with (
                 asyncio.timeout(self._seconds),
                 self._client.stream(
                     method,
-                    self.endpoint.url(path),
+                    self._replica.url(path),
                     content=content,
-                    headers={} if content is None else {"Content-Type": "application/json"},
+                    headers=self._headers(body=content is not None, key=key, kept=kept),
+                    extensions=self._replica.extensions,
                 ) as response,
             ):
                 return Answer(what, response.status_code, await _read(response, what))
@@ -134,7 +162,14 @@ class Http:
         finally:
             self.spent += time.monotonic() - begun
 
-    def _believable(self, answer: Answer) -> Answer:
+    def _headers(self, *, body: bool, key: str | None = None, kept: bool = False) -> dict[str, str]:
+        own = self.endpoint.headers if key is None else {}
+        given = {"Authorization": f"Bearer {key}"} if key else {}
+        connection = {} if kept else {"Connection": "close"}
+        content = {"Content-Type": "application/json"} if body else {}
+        return self._replica.headers | connection | content | own | given
+
+    def believable(self, answer: Answer) -> Answer:
         """An answer that says something about the model, and not about the way to it."""
         status = answer.status
         redirected = 300 <= status < 400

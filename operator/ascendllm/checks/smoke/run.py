@@ -1,199 +1,194 @@
-"""The steps of smoke, in order; after one that reached no answer the others are skipped."""
+"""Each check of the table, on each server, in order.
+
+After one that got no answer the others are skipped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 
-from ascendllm.checks.endpoint import Endpoint, error_detail, json_object, read_models, refusal
-from ascendllm.checks.result import Verdict, rounded
+from ascendllm.checks.endpoint import Endpoint
+from ascendllm.checks.result import Verdict
 from ascendllm.checks.retry import FIRST_CONTACT, RetryPolicy
 from ascendllm.checks.runner import CheckName, Outcome, Tracker
+from ascendllm.checks.smoke.context import Context
+from ascendllm.checks.smoke.findings import NotApplicableError, WrongError
+from ascendllm.checks.smoke.groups.own_prompts import ask_prompt
 from ascendllm.checks.smoke.http import Http
-from ascendllm.checks.smoke.shapes import (
-    Generation,
-    Kind,
-    WrongError,
-    generation,
-    request,
-    streamed,
-    usage_of,
-)
+from ascendllm.checks.smoke.prompts import PromptCase
+from ascendllm.checks.smoke.replicas import Replica, find_replicas
+from ascendllm.checks.smoke.report import Report
+from ascendllm.checks.smoke.shapes import Kind
+from ascendllm.checks.smoke.table import Check, checks_for
+from ascendllm.checks.together import together
 from ascendllm.exceptions import CheckError
 
 __all__ = ["SMOKE", "SmokeOptions", "check_smoke"]
 
-SMOKE = CheckName("smoke", protocol_number=1)
-SAME_TEXT_ATTEMPTS = 3
+SMOKE = CheckName("smoke", protocol_number=2)
+SERVERS_AT_ONCE = 4
+MOST_CONNECTIONS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeOptions:
-    """Which server, and which API.
+    """Which servers, and what is tried.
 
     Args:
-        endpoint: The server.
+        endpoint: Their address; a name with several addresses stands for several servers.
         kind: base asks /v1/completions, instruct /v1/chat/completions.
+        prompts: The user's own.
+        parameters: Whether the request parameters are tried.
+        max_num_seqs: How many requests a server computes at once; None where that is not known.
         request_timeout: Seconds for one answer.
+        time_limit: Seconds for all of it.
         first_contact: Patience for the first request.
+        find: Finds the servers behind the address.
     """
 
     endpoint: Endpoint
     kind: Kind = "base"
+    prompts: Sequence[PromptCase] = ()
+    parameters: bool = True
+    max_num_seqs: int | None = None
     request_timeout: float = 120.0
+    time_limit: float = 1800.0
     first_contact: RetryPolicy = FIRST_CONTACT
+    find: Callable[[Endpoint, RetryPolicy], Awaitable[list[Replica]]] = field(default=find_replicas)
 
 
 async def check_smoke(options: SmokeOptions, tracker: Tracker, _checkpoint: str | None) -> Outcome:
     """The check. A server that can't be asked is an `Error`, one that answers wrongly `Failed`."""
-    async with httpx.AsyncClient(
-        headers=options.endpoint.headers,
-        timeout=options.request_timeout,
-        follow_redirects=False,
-        trust_env=False,
-    ) as client:
-        steps = _Steps(Http(client, options.endpoint, options.request_timeout), options)
-        named = steps.in_order()
-        tracker.begin(len(named))
-        tracker.figures = lambda: {"checks": list(steps.findings)} | steps.facts
-        error: CheckError | None = None
-        for name, step in named:
-            if error is None:
-                error = await steps.take(name, step)
+    report = Report()
+    tracker.figures = report.figures
+    try:
+        async with (
+            asyncio.timeout(options.time_limit),
+            httpx.AsyncClient(
+                timeout=options.request_timeout,
+                follow_redirects=False,
+                trust_env=False,
+                limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
+            ) as client,
+        ):
+            await _all_servers(options, client, tracker, report)
+    except TimeoutError:
+        report.error = CheckError(
+            "TimedOut",
+            f"smoke is not finished within {options.time_limit:g} s, at "
+            f"{len(report.findings)} findings; the server is too slow to serve",
+        )
+    except CheckError as error:
+        report.error = error
+    return report.outcome()
+
+
+async def _all_servers(
+    options: SmokeOptions, client: httpx.AsyncClient, tracker: Tracker, report: Report
+) -> None:
+    replicas = await options.find(options.endpoint, options.first_contact)
+    own, others = _steps(options, first=True), _steps(options, first=False)
+    tracker.begin(len(own) + len(others) * (len(replicas) - 1))
+    if len(replicas) > 1:
+        report.facts["replicas"] = len(replicas)
+    first, *rest = (_Server(options, client, replica, tracker) for replica in replicas)
+    await first.look(own, report)
+    report.facts |= first.facts()
+    if report.error is not None or not rest:
+        return
+    gate = asyncio.Semaphore(SERVERS_AT_ONCE)
+
+    async def look(server: _Server) -> Report:
+        async with gate:
+            found = Report()
+            await server.look(others, found)
+            return found
+
+    for server, found in zip(rest, await together(look(each) for each in rest), strict=True):
+        _merge(report, found, f"server {server.address}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    do: Callable[[Context], Awaitable[str | None]]
+    gates: bool
+
+
+def _steps(options: SmokeOptions, *, first: bool) -> list[_Step]:
+    """The checks of one server, and on the first one the user's prompts."""
+    table = checks_for(options.kind, parameters=options.parameters, first=first)
+    prompts = options.prompts if first else ()
+    return [_of_table(check) for check in table] + [
+        _Step(f"prompt{number}", partial(_prompt, case=case), gates=True)
+        for number, case in enumerate(prompts, 1)
+    ]
+
+
+def _of_table(check: Check) -> _Step:
+    return _Step(check.name, check.step, check.gates)
+
+
+async def _prompt(context: Context, case: PromptCase) -> str:
+    return await ask_prompt(context, case)
+
+
+class _Server:
+    """One server behind the address."""
+
+    def __init__(
+        self, options: SmokeOptions, client: httpx.AsyncClient, replica: Replica, tracker: Tracker
+    ) -> None:
+        http = Http(client, replica, options.request_timeout)
+        self.address = replica.address
+        self._tracker = tracker
+        self._context = Context(http, options.kind, options.first_contact, options.max_num_seqs)
+
+    def facts(self) -> dict[str, object]:
+        """What the server says of itself."""
+        known = {"vllm": self._context.version, "maxModelLen": self._context.max_model_len}
+        return {key: value for key, value in known.items() if value is not None}
+
+    async def look(self, steps: Sequence[_Step], report: Report) -> None:
+        """Take each step; after one that got no answer the others are skipped."""
+        for step in steps:
+            if report.error is None:
+                await self._take(step, report)
             else:
-                steps.skip(name)
-            tracker.done += 1
-    return _conclude(steps, error)
+                report.note(step.name, "Skipped", seen="an earlier check got no answer")
+            self._tracker.done += 1
 
-
-def _conclude(steps: _Steps, error: CheckError | None) -> Outcome:
-    figures = {"checks": steps.findings} | steps.facts
-    if error is not None:
-        return Outcome("Error", error.reason, error.message, figures)
-    failed = [finding for finding in steps.findings if finding["result"] == "Failed"]
-    if failed:
-        told = "; ".join(f"{f['name']}: expected {f['expected']}, seen {f['seen']}" for f in failed)
-        return Outcome("Failed", "WrongAnswers", told, figures)
-    names = ", ".join(str(finding["name"]) for finding in steps.findings)
-    return Outcome("Passed", "AllPassed", f"as expected: {names}", figures)
-
-
-class _Steps:
-    """Each step returns what it saw, or raises WrongError (Failed) or CheckError (Error)."""
-
-    def __init__(self, http: Http, options: SmokeOptions) -> None:
-        self._http = http
-        self._options = options
-        self._path, self._request = request(options.kind, options.endpoint.model)
-        self._whole: Generation | None = None
-        self._streamed: Generation | None = None
-        self.findings: list[dict[str, object]] = []
-        self.facts: dict[str, object] = {}
-
-    def in_order(self) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
-        """The steps with their names."""
-        return [
-            ("health", self._health),
-            ("version", self._version),
-            ("models", self._models),
-            ("completion" if self._options.kind == "base" else "chat", self._answer),
-            ("streaming", self._stream),
-            ("usage", self._usage),
-        ]
-
-    async def take(self, name: str, step: Callable[[], Awaitable[str]]) -> CheckError | None:
-        """Take a step and note its finding."""
-        self._http.spent = 0.0
+    async def _take(self, step: _Step, report: Report) -> None:
+        http = self._context.http
+        http.spent = 0.0
+        where = f" (server {self.address})" if self.address else ""
         try:
-            self._note(name, "Passed", None, await step())
+            seen = await step.do(self._context)
+            report.note(step.name, "Passed", http.spent, seen=seen)
         except WrongError as wrong:
-            self._note(name, "Failed", wrong.expected, wrong.seen)
+            result: Verdict = "Failed" if step.gates else "Inconclusive"
+            report.note(step.name, result, http.spent, wrong.expected, wrong.seen + where)
+        except NotApplicableError as why:
+            report.note(step.name, "Skipped", http.spent, seen=str(why))
         except CheckError as error:
-            self._note(name, "Error", "an answer", error.message)
-            return error
-        return None
+            report.note(step.name, "Error", http.spent, "an answer", error.message + where)
+            report.error = CheckError(error.reason, f"{step.name}: {error.message}{where}")
 
-    def skip(self, name: str) -> None:
-        """Note a step that was not taken."""
-        self.findings.append({"name": name, "result": "Skipped"})
 
-    def _note(self, name: str, result: Verdict, expected: str | None, seen: str) -> None:
-        finding: dict[str, object] = {"name": name, "result": result}
-        finding["latencyMs"] = rounded(self._http.spent * 1000)
-        if expected is not None:
-            finding["expected"] = expected
-        self.findings.append(finding | {"seen": seen[:400]})
-
-    async def _health(self) -> str:
-        answer = await self._http.get("/health", self._options.first_contact)
-        if answer.status != 200:
-            raise WrongError("HTTP 200", f"HTTP {answer.status}")
-        return "HTTP 200"
-
-    async def _version(self) -> str:
-        answer = await self._http.get("/version")
-        if answer.status != 200:
-            raise WrongError("HTTP 200", f"HTTP {answer.status}: {error_detail(answer.body)}")
-        version = json_object(answer.body, answer.what).get("version")
-        if not isinstance(version, str) or not version:
-            raise WrongError('{"version": "…"}', repr(answer.body[:80]))
-        self.facts["vllm"] = version[:100]
-        return version[:100]
-
-    async def _models(self) -> str:
-        answer = await self._http.get("/v1/models")
-        if answer.status != 200:
-            raise refusal(answer.what, answer.status, answer.body, self._options.endpoint)
-        facts = read_models(json_object(answer.body, answer.what), self._options.endpoint)
-        if facts.max_model_len is not None:
-            self.facts["maxModelLen"] = facts.max_model_len
-        return self._options.endpoint.model
-
-    async def _answer(self) -> str:
-        self._whole = await self._ask_whole()
-        return repr(self._whole.text)
-
-    async def _ask_whole(self) -> Generation:
-        answer = await self._http.post(self._path, self._request)
-        return generation(answer, self._options.kind, self._options.endpoint)
-
-    async def _stream(self) -> str:
-        """The stream, and that its text is that of the answer which is not streamed.
-
-        A server whose own greedy answers differ from each other (bf16 sums depend on the batch)
-        is not held to it.
-        """
-        wanted = self._request | {"stream": True, "stream_options": {"include_usage": True}}
-        whole = {self._whole.text} if self._whole else set()
-        for _ in range(SAME_TEXT_ATTEMPTS):
-            events = await self._http.stream(self._path, wanted)
-            what = f"POST {self._path} (streamed)"
-            found = streamed(events, what, self._options.kind, self._options.endpoint)
-            self._streamed = found
-            if not whole or found.text in whole:
-                return f"{found.chunks} chunks, usage, [DONE]"
-            whole.add((await self._ask_whole()).text)
-        if len(whole) > 1:
-            return f"{found.chunks} chunks, usage, [DONE]; greedy answers vary on this server"
-        raise WrongError(f"the text {next(iter(whole))!r:.160}", f"{found.text!r:.160}")
-
-    async def _usage(self) -> str:
-        seen = "no answer to count"
-        if self._whole is None and self._streamed is None:
-            raise WrongError("usage", seen)
-        prompt_tokens = await self._tokenized()
-        for found in (self._whole, self._streamed):
-            if found is not None:
-                seen = usage_of(found, prompt_tokens)
-        return seen
-
-    async def _tokenized(self) -> int | None:
-        """The prompt's length by /tokenize; None where the server has none."""
-        wanted = {k: v for k, v in self._request.items() if k in ("model", "prompt", "messages")}
-        answer = await self._http.post("/tokenize", wanted)
-        if answer.status != 200:
-            return None
-        count = json_object(answer.body, answer.what).get("count")
-        return count if isinstance(count, int) else None
+def _merge(report: Report, found: Report, name: str) -> None:
+    """Add another server's findings: one line for all that passed, and each that did not."""
+    passed = [finding for finding in found.findings if finding["result"] == "Passed"]
+    seconds = sum(float(str(finding.get("latencyMs", 0))) for finding in passed) / 1000
+    if passed:
+        report.note(name, "Passed", seconds, seen=f"{len(passed)} checks as expected")
+    report.findings += [
+        finding | {"name": f"{finding['name']} ({name})"}
+        for finding in found.findings
+        if finding["result"] not in ("Passed", "Skipped")
+    ]
+    report.error = report.error or found.error

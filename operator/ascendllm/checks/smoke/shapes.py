@@ -8,23 +8,16 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from ascendllm.checks.endpoint import Endpoint, error_detail, json_object, refusal, served_model
+from ascendllm.checks.smoke.findings import WrongError
+from ascendllm.checks.smoke.findings import shown as _shown
 from ascendllm.checks.smoke.http import Answer
 from ascendllm.exceptions import CheckError
 
-__all__ = ["Generation", "Kind", "WrongError", "generation", "request", "streamed", "usage_of"]
+__all__ = ["Generation", "Kind", "generation", "request", "streamed", "text_of", "usage_of"]
 
 Kind = Literal["base", "instruct"]
-MAX_TOKENS = 16
+MAX_TOKENS = 32
 PROMPT = "The capital of France is"
-
-
-class WrongError(Exception):
-    """The server answered, and wrongly: a verdict, unlike a `CheckError`."""
-
-    def __init__(self, expected: str, seen: str) -> None:
-        super().__init__(f"expected {expected}, seen {seen}")
-        self.expected = expected
-        self.seen = seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ def generation(answer: Answer, kind: Kind, endpoint: Endpoint) -> Generation:
     usage = body.get("usage")
     return _sound(
         Generation(
-            _text(choices[0], "message", kind),
+            text_of(choices[0], "message", kind),
             str(choices[0].get("finish_reason")),
             usage if isinstance(usage, dict) else None,
         )
@@ -94,7 +87,7 @@ def streamed(
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             served_model(chunk, endpoint, what)
             with_choices += 1
-            pieces.append(_text(choices[0], "delta", kind))
+            pieces.append(text_of(choices[0], "delta", kind))
             finish_reason = str(choices[0].get("finish_reason") or finish_reason)
         if isinstance(chunk.get("usage"), dict):
             usage = cast("dict[str, object]", chunk["usage"])
@@ -148,7 +141,7 @@ def _chunk(data: bytes, what: str) -> dict[str, object]:
     return chunk
 
 
-def _text(choice: Mapping[str, object], holder: str, kind: Kind) -> str:
+def text_of(choice: Mapping[str, object], holder: str, kind: Kind) -> str:
     """The text of a choice; a reasoning model's thoughts count as text."""
     if kind == "base":
         text = choice.get("text")
@@ -165,7 +158,3 @@ def _sound(generation: Generation) -> Generation:
     if generation.finish_reason != "length":
         raise WrongError("finish_reason length", f"finish_reason {generation.finish_reason}")
     return generation
-
-
-def _shown(value: object) -> str:
-    return repr(value)[:160]

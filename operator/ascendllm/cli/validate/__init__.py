@@ -14,7 +14,9 @@ __all__ = ["command"]
 
 CHECKS = {
     "bench": "Throughput and latency, as `vllm bench serve` defines them.",
+    "eval": "Tasks of lm-eval against baselines.",
     "mmlu": "MMLU accuracy against a baseline.",
+    "parity": "Log-probabilities against a reference, token by token.",
     "smoke": "Health, version, served name, answers, streaming, usage.",
 }
 """Every check with its help line; check `x` is `command` in `ascendllm.cli.validate.x`."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from ascendllm.cli.validate.common import Common, common_options, kind_option, run
+from ascendllm.cli.validate.common import MOST_IN_FLIGHT, Common, common_options, kind_option, run
+from ascendllm.exceptions import SpecError
 
 __all__ = ["command"]
 
@@ -15,8 +16,36 @@ __all__ = ["command"]
 @click.command("smoke")
 @common_options
 @kind_option
-def command(common: Common, kind: Literal["base", "instruct"]) -> None:
-    """Health, version, served name, one answer, streaming, usage."""
+@click.option(
+    "--prompts",
+    metavar="JSON|@FILE",
+    help='Your own prompts: [{"prompt" or "messages", "maxTokens", "expect": regex}, ...].',
+)
+@click.option(
+    "--parameters/--no-parameters",
+    default=True,
+    show_default=True,
+    help="Try the request parameters too: top_k, penalties, n, stop, beam search and so on.",
+)
+@click.option(
+    "--max-num-seqs",
+    type=click.IntRange(1, MOST_IN_FLIGHT),
+    help="How many requests the server computes at once; the burst is one more [17].",
+)
+def command(
+    common: Common,
+    kind: Literal["base", "instruct"],
+    prompts: str | None,
+    parameters: bool,
+    max_num_seqs: int | None,
+) -> None:
+    """Health, names, shapes, refusals, counters, a burst, request parameters, own prompts."""
+    from ascendllm.checks.smoke.prompts import read_prompts
     from ascendllm.checks.smoke.run import SMOKE, SmokeOptions, check_smoke
 
-    run(SMOKE, partial(check_smoke, SmokeOptions(common.endpoint, kind)), common)
+    try:
+        cases = read_prompts(prompts) if prompts is not None else ()
+    except SpecError as error:
+        raise click.UsageError(error.message) from None
+    options = SmokeOptions(common.endpoint, kind, cases, parameters, max_num_seqs)
+    run(SMOKE, partial(check_smoke, options), common)

@@ -1,0 +1,1 @@
+"""Token by token against a reference that another server, or transformers, recorded."""

@@ -1,0 +1,41 @@
+"""What a decision lacks: the caller looks it up and asks again.
+
+Most decisions need the resource and its own objects alone. What else one needs, it names by raising
+one of these, so that at rest nothing more is read than that.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LookupNeeded", "NodesNeeded", "PeerNeeded", "RequestsNeeded"]
+
+
+class LookupNeeded(Exception):  # noqa: N818 - no error: the caller looks and asks again
+    """Something must be looked at first."""
+
+
+class NodesNeeded(LookupNeeded):
+    """The chips' generation must be read from the nodes."""
+
+
+class PeerNeeded(LookupNeeded):
+    """The figures of another AscendLLM of the namespace are to stand beside ours.
+
+    Args:
+        name: That resource.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class RequestsNeeded(LookupNeeded):
+    """Goodput is judged by each request's latencies, which are too long to be kept at hand.
+
+    Args:
+        run: The ConfigMap of the run.
+    """
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run

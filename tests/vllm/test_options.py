@@ -1,0 +1,168 @@
+"""What the operator renders is what vLLM parses, and our table of its options is its parser."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ascendllm.engine.option import Option
+from ascendllm.engine.options import load
+from ascendllm.exceptions import UsageError
+from cluster.commands import run
+from cluster.paths import REPOSITORY
+
+TABLE = load("0.18.0")
+KINDS = {
+    "_HelpAction": "help",
+    "_StoreAction": "store",
+    "LoRAParserAction": "store",
+    "_AppendAction": "append",
+    "_StoreTrueAction": "flag",
+    "BooleanOptionalAction": "switch",
+}
+GOLDEN = sorted((REPOSITORY / "tests" / "golden").glob("*/objects.yaml"))
+EXAMPLES = sorted((REPOSITORY / "manifests" / "examples").glob("*.yaml"))
+
+REFUSED = [
+    ["/m", "--max-model-len=many"],
+    ["/m", "--max-model-len"],
+    ["/m", "--no-such-option"],
+    ["/m", "--dtype=int8"],
+    ["/m", "--gpu-memory-utilization=all"],
+    ["/m", "--enforce-eager=1"],
+    ["/m", "--compilation-config={"],
+    ["/m", "--max-num-seqs=1.5"],
+]
+ACCEPTED = [
+    ["/m", "--max_model_len=9"],
+    ["/m", "-tp=2", "-asc", "1"],
+    ["/m", "--max-model-len=8k"],
+    ["/m", "--max-model-len=auto"],
+    ["/m", "--no-enable-prefix-caching"],
+    ["/m", "--compilation-config.mode=3"],
+    ["/m", "--grpc"],
+    ["/m", "--api-key", "a", "b"],
+    ["/m", "--shutdown-timeout=120"],
+]
+
+
+@functools.cache
+def served(container: str) -> tuple[str, ...]:
+    """A container's arguments behind `vllm serve`."""
+    found = json.loads(container)
+    assert found[:2] == ["vllm", "serve"]
+    return tuple(found[2:])
+
+
+def arguments(objects: list[dict[str, Any]]) -> list[str]:
+    """What the one serving workload among the objects is started with."""
+    [found] = {
+        json.dumps(container["args"])
+        for item in objects
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+        if container["name"] == "vllm"
+    }
+    return list(served(found))
+
+
+def rendered(example: Path) -> list[list[str]]:
+    """What each resource of an example is served with, by `ascendllm render`."""
+    command = [sys.executable, "-m", "ascendllm", "render", "-f", str(example)]
+    objects = list(yaml.safe_load_all(run([*command, "--generation", "A3"])))
+    return [arguments([item for item in objects if item])]
+
+
+@pytest.fixture(scope="module")
+def lists() -> list[list[str]]:
+    golden = [arguments(list(yaml.safe_load_all(path.read_text()))) for path in GOLDEN]
+    examples = [found for path in EXAMPLES for found in rendered(path)]
+    return [*golden, *examples]
+
+
+@pytest.fixture(scope="module")
+def real(vllm_environment: Path, lists: list[list[str]]) -> dict[str, Any]:
+    script = Path(__file__).with_name("real_parser.py")
+    # -I: our own folder `vllm` is not what the script imports.
+    outcome = subprocess.run(
+        [str(vllm_environment / "bin" / "python"), "-I", str(script)],
+        input=json.dumps([*lists, *ACCEPTED, *REFUSED]),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+    found: dict[str, Any] = json.loads(outcome.stdout.splitlines()[-1])
+    return found
+
+
+def test_our_table_is_the_real_parser(real: dict[str, Any]) -> None:
+    theirs = {option["dest"]: option for option in real["options"]}
+    ours = {option.dest: option for option in TABLE.options}
+    assert ours.keys() == theirs.keys()
+    assert len(theirs) > 200
+    for dest, option in theirs.items():
+        assert entry(ours[dest]) == {**option, "kind": KINDS[option["kind"]]} | normal(option), dest
+
+
+def entry(option: Option) -> dict[str, Any]:
+    return {
+        "dest": option.dest,
+        "flags": list(option.flags),
+        "kind": option.kind,
+        "nargs": option.nargs,
+        "choices": [str(choice) for choice in option.choices],
+        "default": option.default if isinstance(option.default, bool | int | float) else None,
+    }
+
+
+def normal(option: dict[str, Any]) -> dict[str, Any]:
+    """The real option's fields as ours are written."""
+    default = option["default"]
+    return {
+        "nargs": option["nargs"] if option["nargs"] in ("?", "+") else None,
+        "choices": option["choices"] or [],
+        "default": default if isinstance(default, bool | int | float) else None,
+    }
+
+
+def test_what_is_rendered_is_parsed(real: dict[str, Any], lists: list[list[str]]) -> None:
+    assert len(lists) == len(GOLDEN) + len(EXAMPLES) > 10
+    for given, outcome in zip(lists, real["parsed"], strict=False):
+        assert "error" not in outcome, (given, outcome)
+        same_values(given, outcome["values"])
+
+
+def test_what_is_accepted_by_vllm_is_accepted_by_us(
+    real: dict[str, Any], lists: list[list[str]]
+) -> None:
+    for given, outcome in zip(ACCEPTED, real["parsed"][len(lists) :], strict=False):
+        assert "error" not in outcome, (given, outcome)
+        same_values(given, outcome["values"])
+
+
+def test_what_vllm_refuses_is_refused_by_us_in_its_words(real: dict[str, Any]) -> None:
+    for given, outcome in zip(REFUSED, real["parsed"][-len(REFUSED) :], strict=True):
+        assert "error" in outcome, given
+        with pytest.raises(UsageError) as refused:
+            TABLE.parse(given)
+        assert str(refused.value) == outcome["error"], given
+
+
+def same_values(given: list[str], values: dict[str, Any]) -> None:
+    """The values of all options that are given are equal; the rest are defaults."""
+    ours = TABLE.parse(given)
+    for argument in given:
+        flag = argument.partition("=")[0].partition(".")[0].replace("_", "-")
+        option = TABLE.by_flag.get(flag)
+        if option is not None and values[option.dest] is not None:
+            assert json.loads(json.dumps(ours[option.dest])) == values[option.dest], argument
+    assert ours["model"] == values["model_tag"]
