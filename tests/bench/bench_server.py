@@ -60,6 +60,7 @@ class Truth:
     ttft_from_arrival: list[float] = field(default_factory=list)
     tpot: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
+    longest_write: float = 0.0
     first_read: float = 0.0
     last_write: float = 0.0
 
@@ -73,6 +74,7 @@ class Truth:
             "meanTpotMs": statistics.fmean(self.tpot or [0.0]),
             "p99LateMs": late[int(0.99 * (len(late) - 1))],
             "maxLateMs": late[-1],
+            "maxWriteMs": self.longest_write * 1000,
             "seconds": self.last_write - self.first_read,
         }
 
@@ -238,8 +240,10 @@ class Server:
 
     def send(self, client: Client, data: bytes) -> None:
         try:
+            began = time.monotonic()
             if client.socket.send(data) != len(data):
                 self.close(client)  # a client that doesn't read has no place in a measurement
+            self.truth.longest_write = max(self.truth.longest_write, time.monotonic() - began)
         except OSError:
             self.close(client)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ascendllm.desired import names
+from ascendllm.settings import Settings
 from cluster.errors import ClusterError
 from integration.world import World, resource
 
@@ -277,6 +278,34 @@ async def test_a_tolerance_under_a_reference_goes_on_from_the_answers(world: Wor
     assert await world.versions() == before
     await world.finish_check("mmlu", paired=paired | {"questions": 1140})
     assert (await world.conditions())["Ready"] == "True/Proven"
+
+
+async def test_answers_are_handed_over_wherever_the_operator_is_killed(
+    world: World, settings: Settings
+) -> None:
+    def asked(tolerance: float) -> dict[str, Any]:
+        reference = {"configMap": "golden"}
+        return resource(validation={"mmlu": {"reference": reference, "tolerance": tolerance}})
+
+    paired = {"questions": 570, "looks": 1, "delta": 0.1, "lower": -0.4, "upper": 0.6}
+    await world.apply(asked(1.0))
+    await world.load()
+    await world.write_data(await world.job_of("mmlu"), checkpoint="ABCD....")
+    await world.finish_check("mmlu", paired=paired)
+    writes = 99
+    for life in range(1, 30):
+        mortal = world.operate(settings, life=life)
+        await world.apply(asked(1.0 + life))
+        await world.settle()
+        job = await world.job_of("mmlu")
+        run = await world.get("ConfigMap", job["metadata"]["name"])
+        assert run["data"]["checkpoint"] == "ABCD....", f"killed after write {life}"
+        writes = mortal.writes
+        world.operate(settings)
+        await world.finish_check("mmlu", paired=paired)
+        if writes < life:
+            break
+    assert 5 < writes < 29
 
 
 async def test_what_was_refuted_is_raised_again_by_a_new_value(world: World) -> None:

@@ -204,9 +204,7 @@ def _form(number: str) -> str:
 
 
 def _key_form(token: str) -> str:
-    if token.startswith("token_id:"):
-        return "token_id:N"
-    return "N" if token.isdigit() else "text"
+    return "token_id:N" if token.startswith("token_id:") else "text"
 
 
 def _without_numbers(text: str) -> str:

@@ -23,8 +23,11 @@ REQUESTS = 10
 INPUT, OUTPUT = 128, 128
 
 RELATIVE = 0.25
-ABSOLUTE_MS = {"medianTtftMs": 8.0, "medianE2elMs": 8.0, "medianTpotMs": 0.3}
-"""Two figures agree when they differ by no more than a quarter of the smaller or these."""
+ABSOLUTE_MS = {"medianTtftMs": 10.0, "medianE2elMs": 10.0, "medianTpotMs": 0.3}
+"""Two figures agree when they differ by no more than a quarter of the smaller, or than this.
+
+Their clock of the first token starts before the connection is made and the request is built.
+"""
 
 
 @pytest.fixture(scope="module")

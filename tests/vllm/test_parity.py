@@ -14,6 +14,8 @@ from cluster.commands import environment
 from cluster.paths import REPOSITORY
 from vllm.engine import Engine
 
+pytestmark = pytest.mark.timeout(600)  # transformers and torch take a while to load
+
 TEXT = "The old farmer carried seven boxes of apples over the wooden bridge. " * 40
 
 

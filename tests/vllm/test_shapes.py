@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def test_the_metrics_are_the_real_ones(engine: Engine, simulator: str) -> None:
     assert ours - real == set()
 
 
+_COUNTED_BY = ("finished_reason", "sleep_state", "source")
+
+
 def series(text: str) -> set[str]:
     """`name{label=…}` of each series, with the values of those labels that say what is counted."""
     found = set()
@@ -76,10 +80,10 @@ def series(text: str) -> set[str]:
         if not line.startswith("vllm:"):
             continue
         name, _, labels = line.rpartition(" ")[0].partition("{")
-        kept = []
-        for label in sorted(labels.rstrip("}").split('",')):
-            key, _, value = label.partition("=")
-            kept.append(f"{key}={value}" if key in ("finished_reason", "sleep_state") else key)
+        kept = sorted(
+            f"{key}={value}" if key in _COUNTED_BY else key
+            for key, value in re.findall(r'(\w+)="([^"]*)"', labels)
+        )
         found.add(name if name == "vllm:cache_config_info" else f"{name}{{{','.join(kept)}}}")
     return found
 

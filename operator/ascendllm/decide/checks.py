@@ -175,7 +175,7 @@ def check_states(
         else:
             state = _with_results(spec, check, measures, revision, images, observed)
             state = _standing(state, demand, retries, observed)
-        if held is not None and state.standing not in (Standing.PENDING, Standing.FINISHED):
+        if held is not None and not _stays(state, held, observed):
             state = replace(state, standing=held)
         states.append(state)
         if check in _BLOCKING and state.standing is not Standing.FINISHED:
@@ -183,6 +183,19 @@ def check_states(
         elif check in _BLOCKING and not state.passed:
             held = Standing.BLOCKED
     return tuple(states)
+
+
+def _stays(state: CheckState, held: Standing, observed: Observed) -> bool:
+    """Whether a check stands as it does though one before it holds the others up."""
+    if state.standing in (Standing.PENDING, Standing.FINISHED):
+        return True
+    # A run goes on that had begun before: the one before it waits for its end.
+    return (
+        held is Standing.PENDING
+        and state.standing is Standing.RUNNING
+        and state.unfinished is not None
+        and observed.find("Job", state.unfinished.name) is not None
+    )
 
 
 def _with_results(

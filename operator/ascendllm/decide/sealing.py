@@ -8,6 +8,7 @@ as the run before. A reason why a bound can't be applied is not sealed over the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 _VERDICTS = ("Passed", "Failed")
+_VOLUMES = {"configMap": "ConfigMap", "claimName": "claim", "hostPath": "host path"}
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -148,7 +150,8 @@ def _as_judged(context: Context, run: Run, outcome: CheckResult) -> CheckResult:
 
 
 def _never_began(context: Context, run: Run) -> CheckResult:
-    told = next(filter(None, map(held_up, context.pods(run))), "it has made no pod")
+    pods = context.pods(run)
+    told = next(filter(None, map(held_up, pods)), None) or _being_set_up(run, pods)
     return operator_result(
         run.check,
         "JobNotStarted",
@@ -157,6 +160,31 @@ def _never_began(context: Context, run: Run) -> CheckResult:
         started_at=run.started_at,
         finished_at=format_time(context.observed.now),
     )
+
+
+def _being_set_up(run: Run, pods: Sequence[Object]) -> str:
+    """Why a pod that nothing is said of does not start: most often a volume can't be mounted."""
+    if not pods:
+        return "it has made no pod"
+    name = pods[0]["metadata"]["name"]
+    mounted = ", ".join(sorted(set(_mounted(run.measures)))) or "its run's token"
+    return (
+        f"pod {name} is still being set up on its node; it mounts {mounted}: see that this is "
+        f"there, and kubectl describe pod {name}"
+    )
+
+
+def _mounted(value: object) -> Iterator[str]:
+    """The objects that a check's fields name as volumes."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in _VOLUMES and isinstance(item, str):
+                yield f"{_VOLUMES[key]} {item}"
+            else:
+                yield from _mounted(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _mounted(item)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ MODES: Mapping[str, Mode] = {
     "noUsage": Mode("answers hold no usage", {}),
     "wrongUsage": Mode("usage counts so many completion tokens too many", {"offset": 7}),
     "noLogprobs": Mode("logprobs are asked for and missing", {}),
+    "noPromptLogprobs": Mode("prompt_logprobs are asked for and missing (vllm-ascend#1043)", {}),
     "badLogprobs": Mode("logprobs are minus infinity, written as -9999", {}),
     "noLetter": Mode("MMLU questions are answered with no letter", {}),
     "noTokenize": Mode("/tokenize and /detokenize do not exist", {}, gated=False),

@@ -220,6 +220,8 @@ class _Answer:
             wanted = request.prompt_logprobs
             if wanted is None and request.echo:
                 wanted = request.logprobs
+            if self._call.fails("noPromptLogprobs") is not None:
+                wanted = None
             choice["prompt_logprobs"] = (
                 logprobs.prompt_form(self._of_prompt(index, wanted)) if wanted is not None else None
             )

@@ -307,7 +307,10 @@ def _refusal(model: type[_Model], body: bytes) -> ApiError:
         causes = [problem.pop("ctx", {}).get("error") for problem in found]
         param = next((e.parameter for e in causes if isinstance(e, _FieldError)), None)
         return _malformed([dict(problem) for problem in found], param)
-    return malformed("1 validation error:\n  the body does not fit")
+    # A lone surrogate is a string to FastAPI, and none to the tokenizer, whose text this is.
+    return ApiError(
+        "TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]"
+    )
 
 
 def _malformed(found: list[dict[str, Any]], param: str | None) -> ApiError:

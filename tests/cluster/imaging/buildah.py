@@ -24,7 +24,7 @@ from cluster.paths import REPOSITORY
 __all__ = ["Buildah"]
 
 _TOOLS = (Tool("buildah", "buildah"), Tool("unshare", "util-linux"))
-_TIMEOUT = 900.0  # seconds, a command
+_TIMEOUT = 1800.0  # seconds, a command
 _STORAGE_LIMIT = 4 * 1024**3  # bytes
 _LOG_TAIL = 30  # lines shown of a build that failed
 
@@ -58,19 +58,18 @@ class Buildah:
         needed = [REPOSITORY / image.requirements]
         if not image.large:
             needed.append(REPOSITORY / BUILD_REQUIREMENTS)
-        wheels = download_wheels(needed, base)
+        sources = REPOSITORY / image.source_requirements
+        wheels = download_wheels(needed, base, [sources] if sources.exists() else [])
         command = ["bud", "--isolation", "chroot", "--layers", "--tag", image.reference]
         command += ["--build-context", f"wheels={wheels}"]
         for argument in (f"BASE={base_reference}", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"):
             command += ["--build-arg", argument]
         command += ["--file", str(REPOSITORY / image.dockerfile), str(REPOSITORY)]
         _logged(_buildah(storage, *command), image_cache() / f"{image.folder}.log")
-        push = ["push", "--quiet"]
         if image.large:
             shutil.rmtree(wheels, ignore_errors=True)
-            push.append("--disable-compression")  # minutes for a few of many gigabytes
         target = f"oci-archive:{archive}:{image.reference}"
-        run(_buildah(storage, *push, image.reference, target), timeout=_TIMEOUT)
+        run(_buildah(storage, "push", "--quiet", image.reference, target), timeout=_TIMEOUT)
 
     def trim(self) -> None:
         """Throw the kept layers away when they have grown past a limit: all can be made again."""

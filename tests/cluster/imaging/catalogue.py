@@ -57,6 +57,11 @@ class Image:
         """The locked packages, seen from the repository's root."""
         return Path("images", self.folder, "requirements.txt")
 
+    @property
+    def source_requirements(self) -> Path:
+        """Those that exist as sources only, seen from the repository's root; few images have any."""
+        return Path("images", self.folder, "source-requirements.txt")
+
 
 def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
     """Every image, and of the large ones what `make demo ENGINE=vllm` needs.
@@ -68,6 +73,7 @@ def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
     return (
         Image("operator", f"localhost/ascendllm/operator:{version}"),
         Image("validator", f"localhost/ascendllm/validator:{version}"),
+        Image("evals", f"localhost/ascendllm/evals:{version}"),
         Image("simulator", f"localhost/ascendllm/vllm-ascend:{SIMULATED_VERSION}"),
         Image("vllm-cpu", f"localhost/ascendllm/vllm-cpu:{CPU_VERSION}", large=True),
     )

@@ -21,18 +21,28 @@ from cluster.imaging.host import image_cache, keep_newest
 
 __all__ = ["download_wheels", "platform_tags"]
 
-_KEPT = 6  # 10 to 20 MB each
+_KEPT = 6  # 10 to 20 MB each, 170 of the evaluations
 _TIMEOUT = 900.0  # seconds; 10 from a near mirror
 
+_PIP = [sys.executable, "-m", "pip"]
+_DOWNLOAD = [*_PIP, "download", "--quiet", "--no-deps", "--require-hashes"]
 
-def download_wheels(requirements: Sequence[Path], base: Base) -> Path:
-    """A folder with every wheel that the requirements name, for the base's Python.
+
+def download_wheels(
+    requirements: Sequence[Path], base: Base, sources: Sequence[Path] = ()
+) -> Path:
+    """A folder with every package that the requirements name, for the base's Python.
+
+    Args:
+        requirements: Files of packages that have wheels.
+        base: What they are installed on.
+        sources: Files of packages that have none; the build makes them.
 
     Raises:
         ClusterError: One cannot be had, or is not the locked one.
     """
     digest = hashlib.sha256(f"{base.python} {base.glibc} {platform.machine()}".encode())
-    for file in requirements:
+    for file in (*requirements, *sources):
         digest.update(file.read_bytes())
     folder = image_cache() / f"wheels-{digest.hexdigest()[:16]}"
     if not folder.exists():
@@ -40,7 +50,10 @@ def download_wheels(requirements: Sequence[Path], base: Base) -> Path:
         with tempfile.TemporaryDirectory(dir=image_cache(), prefix="wheels-") as scratch:
             got = Path(scratch, "wheels")
             for file in requirements:
-                run([*_download(base), "--dest", str(got), "-r", str(file)], timeout=_TIMEOUT)
+                run([*_wheels_for(base), "--dest", str(got), "-r", str(file)], timeout=_TIMEOUT)
+            for file in sources:
+                command = [*_DOWNLOAD, "--no-binary", ":all:"]
+                run([*command, "--dest", str(got), "-r", str(file)], timeout=_TIMEOUT)
             got.chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
             got.rename(folder)
@@ -55,10 +68,9 @@ def platform_tags(glibc: str, machine: str) -> list[str]:
     return [*newer, f"manylinux2014_{machine}"]
 
 
-def _download(base: Base) -> list[str]:
+def _wheels_for(base: Base) -> list[str]:
     version = base.python.replace(".", "")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--implementation", "cp"]
+    command = [*_DOWNLOAD, "--only-binary", ":all:", "--implementation", "cp"]
     command += ["--python-version", base.python]
     for abi in (f"cp{version}", "abi3", "none"):
         command += ["--abi", abi]

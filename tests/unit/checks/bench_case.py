@@ -21,6 +21,7 @@ QUICK = RetryPolicy(attempts=2, first=0.01, longest=0.02)
 def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers take no time here, and other tests may hold the cores: that is not what is tested."""
     monkeypatch.setattr(lateness, "SEND_FLOOR_MS", 1000.0)
+    monkeypatch.setattr(lateness, "STAMP_FLOOR_MS", 1000.0)
 
 
 async def run_bench(server: RawServer, **changes: Any) -> Outcome:

@@ -121,7 +121,8 @@ class RawServer:
                 self.calls.append(call)
                 await self.script(call)
             case "POST", "/tokenize":
-                answer(writer, {"tokens": list(range(words(payload["prompt"])))})
+                count = words(payload["prompt"])
+                answer(writer, {"count": count, "tokens": list(range(count))})
             case "GET", "/v1/models":
                 answer(writer, {"data": [{"id": "m", "max_model_len": 4096}]})
             case "GET", "/metrics" if self.metrics is not None:

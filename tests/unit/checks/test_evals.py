@@ -452,3 +452,39 @@ def test_a_task_is_read() -> None:
         "tolerance": Decimal("1.0"),
     }
     assert parse_task("x,tolerance=0").tolerance == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--task=sums", "--shots=x"), "shots=x is no whole number"),
+        (("--task=sums", "--task=bleu", "--shots=2"), "with several --task"),
+        (("--task=sums", "--task=sums,shots=1"), "named more than once"),
+        (("--task=sums,shots=1", "--shots=2"), "given twice"),
+        ((), "Missing option '--task'"),
+    ],
+)
+async def test_a_wrong_command_line_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ascendllm", "validate", "eval"),
+        *("--base-url=http://127.0.0.1:9", "--model=m", *arguments),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert told in " ".join(err.decode().split())
+
+
+async def test_a_single_task_takes_the_keys_as_options() -> None:
+    async with FakeServer(before=answering()).serve() as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ascendllm", "validate", "eval"),
+            *(f"--base-url={server.url}", "--model=m", "--task=sums", "--baseline=99.5"),
+            *("--filter=strict-match", "--metric=exact_match", "--tolerance=0", "--shots=3"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+    result = json.loads(out)
+    assert (process.returncode, result["result"]) == (0, "Passed")
+    assert result["tasks"][0]["shots"] == 3
+    assert result["tasks"][0]["delta"] == 0.5

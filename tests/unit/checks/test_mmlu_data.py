@@ -121,3 +121,18 @@ def test_only_the_published_counts_go_without_saying(tmp_path: Path) -> None:
     whole = write_set(tmp_path / "whole", {f"s{n}": 246 if n else 266 for n in range(57)})
     assert load(whole).counts == CANONICAL
     require_canonical(load(whole), custom=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"two\nlines",1,2,3,4,A\nq,1,2,3,A\n', "odd_test.csv, row 2 (line 3): 5 columns"),
+        ("q,1,2,3,4,A\n\nr,1,2,3,4,X\n", "odd_test.csv, row 3 (line 3): the answer is 'X'"),
+        (b"q,1,2,3,4,A\nq\xff,1,2,3,4,A\n", "odd_test.csv, line 2: not UTF-8"),
+        (f'q,1,2,3,4,A\n"{"x" * 200_000}",1,2,3,4,A\n', "odd_test.csv, row 2 (line 2): field"),
+    ],
+)
+def test_the_line_is_named(tmp_path: Path, text: str | bytes, told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(one(tmp_path, text))
+    assert told in caught.value.message

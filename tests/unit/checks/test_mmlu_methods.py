@@ -105,6 +105,23 @@ def test_the_likeliest_tokens_alone_where_they_are_not(
     assert why in caught.value.message
 
 
+def test_a_letter_that_counts_only_among_the_likeliest() -> None:
+    """20 tokens of 4 % each leave 20 %: what is below 0.25 % may be the 101st."""
+    way = AllowedTokens(keys_of_ids(IDS), listed=100)
+    words = {token: math.log(0.04) for token in range(100, 120)}
+    for share, certain in ((0.05, True), (0.0026, True), (0.0024, False)):
+        answer = choice(33, math.log(share), words | {33: math.log(share)})
+        assert ALLOWED.read(answer).letter == "B"
+        if certain:
+            assert way.read(answer).letter == "B"
+            continue
+        with pytest.raises(CheckError) as caught:
+            way.read(answer)
+        assert caught.value.reason == "LetterUncertain"
+    few = {token: -1.0 for token in range(100, 119)}
+    assert way.read(choice(33, -40.0, few | {33: -40.0})).letter == "B", "the twentieth"
+
+
 def test_letters_by_text() -> None:
     way = StructuredOutputs(keys_of_texts())
     top = {" B": -0.2, " A": -2.0, " C": -3.0, " D": -4.0, " ": -0.1, "x": -9999.0}

@@ -16,7 +16,7 @@ from ascendllm.checks.mmlu.protocols.meta_instruct import extract
 from ascendllm.checks.runner import Tracker
 from ascendllm.exceptions import CheckError
 from unit.checks.fake_server import error
-from unit.checks.letters_server import LettersServer
+from unit.checks.letters_server import LETTERS, LettersServer, letters_first
 from unit.checks.mmlu_set import right_letter, write_set
 from unit.checks.test_mmlu_run import run_mmlu
 
@@ -277,6 +277,18 @@ async def test_lm_eval_drops_no_shot(data: Path) -> None:
     assert "shortened" not in outcome.figures
     longest = max(p["prompt"].count("Answer: A\n\n") for p in server.payloads if "logprobs" in p)
     assert longest == 5
+
+
+def hidden(prompt: str) -> dict[str, float]:
+    return letters_first(prompt) | dict.fromkeys(LETTERS, -20.0)
+
+
+async def test_the_original_takes_no_letter_that_is_not_among_the_likeliest(data: Path) -> None:
+    with pytest.raises(CheckError) as caught:
+        await run_mmlu(LettersServer(logits=hidden), data, protocol="original")
+    assert caught.value.reason == "LetterUncertain"
+    outcome = await run_mmlu(LettersServer(logits=hidden), data, protocol="lmEval")
+    assert outcome.figures["microAverage"] == 27.5, "all four alike: always A"
 
 
 async def test_without_tokenize_the_original_can_not_tell_which_shots_to_drop(data: Path) -> None:

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ascendllm.checks.data_source import parse_source
 from ascendllm.checks.mmlu.looks import SEED, looks, order
 from ascendllm.checks.mmlu.verdict import Baseline
 from ascendllm.checks.runner import Outcome, Tracker
+from ascendllm.cli.validate.mmlu import command
 from ascendllm.exceptions import SpecError
 from unit.checks.letters_server import LettersServer, letters_first
 from unit.checks.mmlu_set import write_set
 from unit.checks.s3_server import S3Server
+from unit.checks.test_cli import run
 from unit.checks.test_mmlu_run import run_mmlu
 
 SIZES = {"abstract_algebra": 120, "us_foreign_policy": 150}
@@ -237,3 +240,32 @@ async def test_the_data_s_hash_can_be_asked_for(data: Path) -> None:
     with pytest.raises(SpecError) as caught:
         await run_mmlu(server, data, data_hash=f"sha256:{'0' * 64}")
     assert (caught.value.reason, server.seen["/v1/completions"]) == ("WrongHash", 0)
+
+
+async def test_the_command_takes_a_reference(data: Path, reference: Path) -> None:
+    renamed(reference, "other")
+    async with LettersServer().serve() as server:
+        arguments = ["mmlu", f"--base-url={server.url}", "--model=m", f"--data={data}"]
+        arguments += ["--custom-data", f"--reference={reference}", "--tolerance=16"]
+        code, out, _ = await run(*arguments)
+        refused = json.loads(out)
+        assert (code, refused["result"], refused["reason"]) == (2, "Error", "OtherModel")
+        code, out, _ = await run(*arguments, "--reference-model=other")
+    result = json.loads(out)
+    assert (code, result["reason"], result["paired"]["questions"]) == (0, "NotInferior", 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--reference-model=x"], "--reference-model belongs to --reference"),
+        (["--data-endpoint=http://h"], "they belong to s3:// addresses"),
+        (["--reference=s3://B/x"], "--reference s3://B/x: 'B' is no bucket's name"),
+        (["--data=http://h/x"], "give a path, or s3://bucket/key"),
+    ],
+)
+def test_options_that_do_not_fit(options: list[str], told: str) -> None:
+    given = ["--base-url=http://127.0.0.1:9", "--model=m", "--data=/x", *options]
+    ended = CliRunner().invoke(command, given)
+    assert ended.exit_code == 2
+    assert told in " ".join(ended.output.split())

@@ -146,6 +146,13 @@ async def test_another_models_numbers_fail(reference: Path) -> None:
     assert "p99LogprobDifference" in result.message
 
 
+async def test_a_folder_that_holds_the_reference_will_do(reference: Path) -> None:
+    result = await compared(reference.parent, FakeModel(), thresholds={"minRankAgreement": 100})
+    assert result.result == "Passed"
+    result = await compared(reference.parent / "nothing", FakeModel())
+    assert (result.result, result.reason) == ("Error", "BadReference")
+
+
 async def test_without_a_bound_there_is_no_verdict(reference: Path) -> None:
     result = await compared(reference, FakeModel())
     assert (result.result, result.reason) == ("Inconclusive", "NoThresholds")

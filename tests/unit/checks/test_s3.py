@@ -14,7 +14,7 @@ from aiohttp import web
 from ascendllm.checks.data_source import at_hand, parse_source
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import S3Source, parse_uri
-from ascendllm.checks.s3.fetch import Limits
+from ascendllm.checks.s3.fetch import Limits, fetch
 from ascendllm.checks.s3.signature import Credentials, canonical_query, signed_headers
 from ascendllm.exceptions import CheckError, SpecError
 from unit.checks.s3_server import KEYS, REGION, S3Server, failure, listing
@@ -257,6 +257,13 @@ async def test_a_name_leads_nowhere_else(key: str) -> None:
     async with S3Server({key: b"x"}).serve() as server:
         with pytest.raises(SpecError, match="no file's name"):
             await fetched(server, "s3://data-bucket/")
+
+
+async def test_a_place_that_can_t_be_written(tmp_path: Path) -> None:
+    source = parse_source("s3://data-bucket/mmlu.tar", "http://127.0.0.1:1", REGION)
+    assert isinstance(source, S3Source)
+    with pytest.raises(CheckError, match="is there room"):
+        await fetch(source, tmp_path / "none", lambda _: True, Limits(retry=QUICK), KEYS)
 
 
 async def test_no_bucket() -> None:

@@ -390,16 +390,17 @@ async def test_a_refusal_that_is_an_accident_fails() -> None:
     """500 in the server's own words, and it lives: wrong. 500 and dead: no verdict."""
 
     def stumbling(health: int) -> Spoiled:
+        stumbled = asyncio.Event()
+
         async def before(request: web.Request, asked: dict[str, Any]) -> web.Response | None:
             if asked.get("prompt") == "":
-                server.dead = health != 200
+                stumbled.set()
                 return error(500, "InternalServerError", "list index out of range")
-            if request.path == "/health" and getattr(server, "dead", False):
+            if request.path == "/health" and stumbled.is_set():
                 return web.Response(status=health)
             return None
 
-        server = Spoiled(before=before)
-        return server
+        return Spoiled(before=before)
 
     outcome = await run_smoke(stumbling(200), parameters=False)
     assert failed(outcome) == ["emptyPromptRefused"]

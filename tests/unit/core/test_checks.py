@@ -399,3 +399,29 @@ def test_of_pods_that_measure_together_the_first_has_the_result() -> None:
     job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
     stage.settle()
     assert stage.status["validation"]["bench"]["outputThroughput"] == 100.0
+
+
+def test_a_job_that_waits_for_a_missing_reference_says_what_it_mounts() -> None:
+    parity = {"reference": {"configMap": "golden"}}
+    stage = Stage(spec_of(validation={"parity": parity, "retries": 0}))
+    stage.load()
+    (job,) = stage.of("Job")
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    stage.objects["Pod", "llama-parity-0"] = {
+        "kind": "Pod",
+        "metadata": {
+            "name": "llama-parity-0",
+            "labels": job["spec"]["template"]["metadata"]["labels"],
+        },
+        "status": {
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [{"name": "check", "state": waiting}],
+        },
+    }
+    stage.pass_time(minutes=31)
+    stage.settle()
+    shown = stage.status["validation"]["parity"]
+    assert (shown["result"], shown["reason"]) == ("Error", "JobNotStarted")
+    assert "ConfigMap golden" in shown["message"]
+    assert "kubectl describe pod llama-parity-0" in shown["message"]

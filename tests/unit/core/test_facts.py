@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ascendllm.desired.facts import facts_container
+from ascendllm.desired import names
+from ascendllm.desired.facts import CONTAINER, facts_container
+from unit.core.stage import Stage, spec_of
 
 
 def told(tmp_path: Path, **environment: str) -> dict[str, str]:
@@ -162,3 +165,25 @@ def test_it_takes_no_npu_and_is_pulled_like_the_server() -> None:
     assert container["imagePullPolicy"] == "Never"
     assert "resources" not in container
     assert not any("$(" in word for word in container["command"]), "Kubernetes would replace it"
+
+
+def test_a_revision_of_an_operator_that_had_no_such_container_is_left_as_it_is() -> None:
+    spec = spec_of(validation={"smoke": {}})
+    new = Stage(spec)
+    new.settle()
+    (record,) = new.of("ControllerRevision")
+    assert record["data"]["template"]["spec"]["initContainers"][0]["name"] == CONTAINER
+
+    old = copy.deepcopy(record)
+    del old["data"]["template"]["spec"]["initContainers"]
+    revision = names.digest(old["data"]["template"])
+    old["metadata"]["name"] = names.child("llama", revision)
+    old["metadata"]["labels"][names.REVISION] = revision
+    stage = Stage(spec)
+    stage.objects["ControllerRevision", old["metadata"]["name"]] = old
+    stage.load()
+    assert [item["metadata"]["name"] for item in stage.of("ControllerRevision")] == [
+        f"llama-{revision}"
+    ]
+    (workload,) = stage.of("Deployment")
+    assert "initContainers" not in workload["spec"]["template"]["spec"]

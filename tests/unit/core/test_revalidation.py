@@ -287,6 +287,20 @@ def test_a_slot_lets_a_run_end_that_is_under_way() -> None:
     assert stage.running() is None
 
 
+def test_a_slot_hides_no_run_that_goes_on() -> None:
+    stage = Stage(scheduled("*/10 * * * *", smoke={}, mmlu={}))
+    stage.load()
+    stage.finish("smoke")
+    stage.pass_time(minutes=25)
+    stage.settle()
+    assert stage.running() == "mmlu"
+    assert stage.status["validation"]["mmlu"]["result"] == "Running"
+    stage.finish("mmlu")
+    assert stage.served != "none", "both have passed"
+    assert stage.running() == "smoke"
+    assert stage.conditions["Validated"] == "True/Revalidating"
+
+
 def test_adding_or_changing_a_schedule_runs_nothing_by_itself() -> None:
     stage = Stage(spec_of(validation={**SMOKE, "retries": 0}))
     stage.prove("smoke")

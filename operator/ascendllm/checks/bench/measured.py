@@ -13,7 +13,7 @@ from ascendllm.exceptions import CheckError
 __all__ = ["METRICS", "MOST_KEPT", "Measured", "Sample", "merged"]
 
 METRICS = ("ttft", "tpot", "itl", "e2el")
-_TALLIES = (*METRICS, "connect", "send_lag", "stamp_lag")
+_TALLIES = (*METRICS, "connect", "send_lag", "start_blur", "stamp_lag")
 _COUNTS = ("completed", "input_tokens", "output_tokens")
 
 MOST_KEPT = 20_000
@@ -96,6 +96,7 @@ class Measured:
         e2el: Of each request.
         connect: Of each connection, TLS included.
         send_lag: From due to sent, of each request.
+        start_blur: How long each request's write took: its bytes left somewhen in that time.
         stamp_lag: From readable to read, of whatever came without the kernel's time of arrival:
             how late a chunk's moment can be.
         rows: One a request, the first `MOST_KEPT` (more aren't kept at all).
@@ -113,6 +114,7 @@ class Measured:
     e2el: Tally = field(default_factory=Tally)
     connect: Tally = field(default_factory=Tally)
     send_lag: Tally = field(default_factory=Tally)
+    start_blur: Tally = field(default_factory=Tally)
     stamp_lag: Tally = field(default_factory=Tally)
     rows: list[Row] = field(default_factory=list)
     details: list[dict[str, object]] = field(default_factory=list)

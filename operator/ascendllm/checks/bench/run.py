@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +17,6 @@ import aiohttp
 from ascendllm.checks.bench.addresses import reachable_addresses
 from ascendllm.checks.bench.crew import Alone, Crew
 from ascendllm.checks.bench.datasets import (
-    Dataset,
     DatasetOptions,
     Prompt,
     long_context_prompt,
@@ -93,18 +92,17 @@ class _Bench:
     crew: Crew
     failed: int = 0
     processes: int = 0
-    dataset: Dataset | None = None
-    notes: list[str] = field(default_factory=list)
+    dataset_hash: str | None = None
 
     def asked(self) -> Mapping[str, object]:
         """What every result bears, an Error's as well."""
-        options, dataset = self.options, self.dataset
+        options = self.options
         said: dict[str, object] = {
             "concurrency": None if options.open_loop or options.sweep else options.concurrency,
             "requestRate": options.request_rate,
             "burstiness": _number(options.burstiness) if options.open_loop else None,
             "dataset": options.dataset,
-            "datasetHash": dataset.hash if dataset else None,
+            "datasetHash": self.dataset_hash,
             "inputTokens": options.input_tokens if options.dataset == "random" else None,
             "outputTokens": options.output_tokens,
             "prefixTokens": options.prefix_tokens or None,
@@ -185,7 +183,8 @@ class _Bench:
         """Make the prompts of one load, and run this pod's share of it."""
         share = share_of(self.options, point)
         split = plans(self.options, share, await self._prompts(found, share), found.addresses)
-        self.processes = max(self.processes, len(split))
+        count = len(split)
+        self.processes = max(self.processes, count)
         before, whole = self.tracker.done, self.options.requests
 
         def tell(done: int) -> None:
@@ -199,13 +198,13 @@ class _Bench:
         if measured.completed != share.requests:
             message = f"{measured.completed} of {share.requests} requests counted"
             raise CheckError("InternalError", message)
-        keep_up(measured, len(split))
+        keep_up(measured, count)
         self.tracker.done = before + whole
         return measured
 
     async def _prompts(self, found: _Found, share: Share) -> list[Request]:
         options = self.options
-        self.dataset = await make_dataset(
+        dataset = await make_dataset(
             found.client,
             DatasetOptions(
                 name=options.dataset,
@@ -220,7 +219,8 @@ class _Bench:
             concurrency=PREPARING,
             max_model_len=found.max_model_len,
         )
-        return [_request(prompt) for prompt in self.dataset.prompts]
+        self.dataset_hash = dataset.hash
+        return [_request(prompt) for prompt in dataset.prompts]
 
     async def _long_context(self, found: _Found) -> dict[str, object] | None:
         """One request that fills the server's context."""

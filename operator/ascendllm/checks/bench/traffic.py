@@ -107,7 +107,8 @@ def traffic(before: Counters | None, after: Counters | None, ours: int) -> Traff
             f"the server's counters miss {-others} of our {ours} requests (replicas behind one "
             "address, or a restart), so other clients aren't ruled out",
         )
-    return Traffic(others + after.present + before.present)
+    # What was present before is finished now, or is still present; were it neither, it was there.
+    return Traffic(max(others + after.present, before.present))
 
 
 async def _read(

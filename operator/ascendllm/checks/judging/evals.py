@@ -44,7 +44,7 @@ def judge_evals(figures: Mapping[str, object], bounds: Sequence[Mapping[str, obj
         delta and result laid over the rows that are judged, which come first.
     """
     stored = figures.get("result")
-    again = figures.get("reason") in _JUDGED_AGAIN
+    again = str(figures.get("reason")) in _JUDGED_AGAIN
     if stored not in (None, "Passed", "Failed") and not again:
         result = cast(Verdict, stored if stored in get_args(Verdict) else "Error")
         reason = str(figures.get("reason") or "ResultUnreadable")

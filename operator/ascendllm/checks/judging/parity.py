@@ -59,7 +59,7 @@ def judge_parity(
         its figures are `thresholds` and `thresholdsFrom`.
     """
     stored, reason = figures.get("result"), figures.get("reason")
-    if stored not in (None, "Passed", "Failed") and reason not in _JUDGED_AGAIN:
+    if stored not in (None, "Passed", "Failed") and str(reason) not in _JUDGED_AGAIN:
         result = cast(Verdict, stored if stored in get_args(Verdict) else "Error")
         return Judgement(
             result, str(reason or "ResultUnreadable"), str(figures.get("message") or ""), {}

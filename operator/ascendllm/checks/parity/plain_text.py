@@ -1,9 +1,9 @@
 """Fixed plain text for the perplexity, and how a text is cut into windows.
 
-The built-in text is put together from words by rule, in four languages and numbers: more than 12,000
-tokens of a Llama 3 tokenizer. It says nothing of how well a model knows a language; it gives both
-sides the same tokens to score, and that is all that a comparison needs. Give `--text FILE` for a
-text of your own.
+The built-in text is put together from words by rule, in four languages and numbers: more than
+12,000 tokens of Llama 3's tokenizer (estimated). It says nothing of how well a model knows a
+language; it gives both sides the same tokens to score, and that is all that a comparison needs.
+Give `--text FILE` for a text of your own.
 """
 
 from __future__ import annotations

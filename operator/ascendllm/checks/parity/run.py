@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ascendllm.checks.client import Client, open_session
 from ascendllm.checks.data_source import Source as DataSource
@@ -23,6 +24,9 @@ __all__ = ["MOST_AT_ONCE", "PARITY", "ParityOptions", "check_parity"]
 
 PARITY = CheckName("parity", protocol_number=1)
 
+REFERENCE_FILE = "reference.jsonl"
+"""Where the reference is a folder, such as a mounted claim: the file in it."""
+
 MOST_AT_ONCE = 2
 """More requests at once would be summed in other batches than the reference's were."""
 
@@ -33,7 +37,7 @@ class ParityOptions:
 
     Args:
         endpoint: The server.
-        reference: The file, or where in S3 it lies.
+        reference: The file or its folder, or where in S3 it lies.
         thresholds: Names of `judging.parity.THRESHOLDS`; empty: the control run's.
         concurrency: Requests in flight, 1 or 2.
         request_timeout: Seconds for one attempt at one request.
@@ -86,8 +90,12 @@ async def check_parity(
 
 
 async def _read(source: DataSource) -> Reference:
-    async with at_hand(source) as path:
-        return await asyncio.to_thread(read_reference, path)
+    async with at_hand(source, lambda name: name == REFERENCE_FILE) as path:
+        return await asyncio.to_thread(_read_path, path)
+
+
+def _read_path(path: Path) -> Reference:
+    return read_reference(path / REFERENCE_FILE if path.is_dir() else path)
 
 
 def _require_room(reference: Reference, max_model_len: int | None) -> None:

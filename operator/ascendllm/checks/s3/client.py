@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -66,7 +66,7 @@ class S3Client:
             await asyncio.sleep(self.retry.pause(attempt))
         raise AssertionError("the last attempt raises")
 
-    async def read(self, key: str, limit: int) -> AsyncIterator[bytes]:
+    async def read(self, key: str, limit: int) -> AsyncGenerator[bytes, None]:
         """An object's bytes, in ranges; a lost connection goes on from where it was lost.
 
         Args:

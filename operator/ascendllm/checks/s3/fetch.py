@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -159,9 +160,16 @@ def _parsed(body: bytes, source: S3Source) -> ElementTree.Element:
 
 
 async def _save(client: S3Client, key: str, target: Path, limit: int) -> None:
-    with target.open("wb") as file:
-        async for part in client.read(key, limit):
-            await asyncio.to_thread(file.write, part)
+    try:
+        with target.open("wb") as file:
+            async with aclosing(client.read(key, limit)) as parts:
+                async for part in parts:
+                    await asyncio.to_thread(file.write, part)
+    except OSError as error:
+        raise CheckError(
+            "DataUnreachable",
+            f"{client.source}: {target} can't be written: {error.strerror}; is there room?",
+        ) from None
 
 
 def _safe(name: str, source: S3Source) -> str:

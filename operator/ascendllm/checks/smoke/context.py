@@ -41,6 +41,7 @@ class Context:
         version: The server's version, once known.
         whole: The first answer.
         stream: The first streamed one.
+        bits_a_byte: What the fixed paragraph costs, once known (`groups.text`).
     """
 
     http: Http
@@ -51,6 +52,7 @@ class Context:
     version: str | None = None
     whole: Generation | None = None
     stream: Generation | None = None
+    bits_a_byte: float | None = None
 
     async def ask(self, path: str = COMPLETIONS, /, **fields: object) -> Answer:
         """A request for `PROMPT`, 8 greedy tokens, unless `fields` say otherwise."""

@@ -52,7 +52,8 @@ class Exchange:
         request: What was sent.
         answer: What comes.
         due: When it should have been sent.
-        start: When its bytes left.
+        start: Right before its bytes left.
+        sent: Right after.
         measured: False for a warm-up.
         end: When its response had ended.
     """
@@ -61,6 +62,7 @@ class Exchange:
     answer: StreamedAnswer
     due: float
     start: float
+    sent: float
     measured: bool
     end: float = 0.0
 
@@ -149,7 +151,7 @@ class Connection:
         self._reader.begin(GREETING)
         self._body.clear()
         self.stage, self.used = Stage.GREETING, True
-        self.heard = self.wire.send(self.target.greeting())
+        _, self.heard = self.wire.send(self.target.greeting())
 
     def send(self, request: Prepared, due: float, measured: bool) -> None:
         """Send a request of the load.
@@ -160,9 +162,9 @@ class Connection:
         self._reader.begin(WHAT)
         self._body.clear()
         answer = StreamedAnswer(self.target.endpoint, request.input_tokens, request.output_tokens)
-        start = self.wire.send(request.data)
-        self.exchange = Exchange(request, answer, due, start, measured)
-        self.stage, self.used, self.heard = Stage.BUSY, True, start
+        start, sent = self.wire.send(request.data)
+        self.exchange = Exchange(request, answer, due, start, sent, measured)
+        self.stage, self.used, self.heard = Stage.BUSY, True, sent
 
     def read(self, clock: Clock) -> float | None:
         """Take what came; returns how late its moment can be, None where the other side is gone.

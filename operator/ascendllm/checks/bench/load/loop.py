@@ -14,6 +14,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from ascendllm.checks.bench.load.answer import WHAT
 from ascendllm.checks.bench.load.connection import (
@@ -112,6 +113,7 @@ class Load:
         self._requests.extend(self._target.prepared(r, plan.salt) for r in plan.warmups)
         self._run([self._clock.now] * min(len(self._requests), self._wanted))
         self._requests.extend(self._target.prepared(r, plan.salt) for r in plan.requests)
+        self._plan = replace(plan, requests=(), warmups=())  # they are bytes now, once is enough
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Keep the connections fresh until something has happened."""
@@ -328,6 +330,7 @@ class Load:
                 self.failed += 1
                 raise
             if exchange.measured:
+                self.measured.start_blur.add((to_units(exchange.sent - exchange.start),))
                 self.measured.take(sample, self._began, self._plan.details)
 
     def _look(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,14 @@ def automatic(streams: int | None, rate: float | None) -> int:
 
 
 async def run_plans(
-    plans: Sequence[Plan],
+    plans: list[Plan],
     start: Callable[[], Awaitable[float | None]],
     tell: Callable[[int], None],
 ) -> Measured:
     """Run one process for each plan, all from the same moment.
 
     Args:
-        plans: At least one.
+        plans: At least one; the list is emptied once they are handed on, as prompts can be long.
         start: Called when all are ready; returns the moment to start at, in seconds of
             CLOCK_MONOTONIC; None: right away.
         tell: Called with the requests done so far.
@@ -83,6 +83,7 @@ async def run_plans(
 
     try:
         await together(worker.begin(plan) for worker, plan in zip(workers, plans, strict=True))
+        plans.clear()
         await together(worker.ready() for worker in workers)
         moment = await start()
         if moment is None:

@@ -153,8 +153,8 @@ class Wire:
         except OSError:
             return True
 
-    def send(self, data: bytes) -> float:
-        """Send, as much as goes in one write; returns the moment right before it.
+    def send(self, data: bytes) -> tuple[float, float]:
+        """Send, as much as goes in one write; returns the moments right before and after it.
 
         Raises:
             OSError: The connection is gone.
@@ -165,7 +165,7 @@ class Wire:
         start = time.monotonic()
         self._out = data
         self.flush()
-        return start
+        return start, time.monotonic()
 
     def flush(self) -> None:
         """Send on what did not fit into the socket's buffer.

@@ -30,8 +30,12 @@ def main() -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent ends us
     channel = _Channel(sys.stdin.fileno())
-    plan = Plan.from_json(channel.read())
-    load = Load(plan, lambda done: _say({"done": done}), channel.number, channel.take)
+    load = Load(
+        Plan.from_json(channel.read()),
+        lambda done: _say({"done": done}),
+        channel.number,
+        channel.take,
+    )
     try:
         _say({"measured": _run(load, channel)})
     except CheckError as error:

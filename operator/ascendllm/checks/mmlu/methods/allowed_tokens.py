@@ -9,12 +9,15 @@ sampler decides, which takes the lowest id.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ascendllm.checks.mmlu.methods.first_token import (
+    LOGPROBS,
     PATH,
     WHAT,
+    FirstToken,
     best_letter,
     first_token,
     one_token,
@@ -32,9 +35,11 @@ class AllowedTokens:
 
     Args:
         keys: The letters by token id.
+        listed: The letter counts only among so many of the likeliest tokens; None: anywhere.
     """
 
     keys: Keys
+    listed: int | None = None
     name: str = "allowedTokens"
     path: str = PATH
     most_tokens: int = 1
@@ -47,7 +52,8 @@ class AllowedTokens:
         """The letter that was sampled, or one before it that is as likely.
 
         Raises:
-            CheckError: `LetterNotObeyed`, or as `first_token` and `best_letter` raise.
+            CheckError: `LetterNotObeyed` or `LetterUncertain`; or as `first_token` and
+                `best_letter` raise.
         """
         found = first_token(body, self.keys)
         letters = self.keys.letters
@@ -66,4 +72,28 @@ class AllowedTokens:
                 f"{WHAT}: {chosen} ({found.logprob}) was sampled though another letter is more "
                 f"likely ({seen}): the server doesn't sample greedily",
             )
+        if self.listed is not None:
+            _require_listed(found, chosen, self.listed)
         return Reading(best)
+
+
+def _require_listed(found: FirstToken, letter: str, listed: int) -> None:
+    """Make sure that the letter is among the likeliest tokens, of which 20 are shown.
+
+    Each token before it has at least its probability, so at most (1 - P) / p of those that are not
+    shown come before it: P is what the shown ones before it have together, p what it has itself.
+
+    Raises:
+        CheckError: `LetterUncertain`.
+    """
+    before = [value for value in found.top.values() if value > found.logprob]
+    if len(before) < LOGPROBS:
+        return
+    left = max(0.0, 1.0 - sum(map(math.exp, before)))
+    if len(before) + left / math.exp(found.logprob) < listed:
+        return
+    raise CheckError(
+        "LetterUncertain",
+        f"{WHAT}: {letter} ({found.logprob}) may not be among the {listed} likeliest tokens, where "
+        "the protocol takes A for an answer: the model hardly expects a letter there",
+    )

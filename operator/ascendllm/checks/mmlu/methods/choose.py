@@ -42,7 +42,10 @@ def candidates(protocol: Protocol, ids: tuple[int, ...] | None) -> list[Method]:
     if protocol.measures == "generatedLetter":
         return [Generated()]
     keys: Keys = keys_of_texts() if ids is None else keys_of_ids(ids)
-    exact: list[Method] = [AllowedTokens(keys)] if keys.by_id else []
+    exact: list[Method] = [AllowedTokens(keys, protocol.listed)] if keys.by_id else []
+    if protocol.listed is not None:
+        # By grammar nothing tells a letter's place among all tokens.
+        return [*exact, TopLogprobs(keys)]
     return [*exact, StructuredOutputs(keys), TopLogprobs(keys)]
 
 

@@ -24,6 +24,7 @@ class LmEval:
     name: str = "lmEval"
     measures: Measures = "letterLogprobs"
     window: int | None = None
+    listed: int | None = None
 
     def head(self, subject: str, shots: Sequence[Question]) -> Prompt:
         """Description and shots."""

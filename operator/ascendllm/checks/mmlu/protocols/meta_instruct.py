@@ -33,6 +33,7 @@ class MetaInstruct:
     name: str = "metaInstruct"
     measures: Measures = "generatedLetter"
     window: int | None = None
+    listed: int | None = None
 
     def head(self, subject: str, shots: Sequence[Question]) -> Prompt:
         """The shots as turns; the subject is not named."""

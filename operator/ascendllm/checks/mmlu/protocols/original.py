@@ -4,8 +4,9 @@
 subject; nothing is stripped. A shot is dropped while the prompt has more than 2048 tokens: there
 by GPT-2's tokenizer, that of the models under test; here by the server's, without special tokens.
 The answer is the arg max over the log-probabilities of " A", " B", " C" and " D", the first letter
-winning a tie; a letter that is not among the 100 likeliest counts as -100, so any that is wins
-over it.
+winning a tie. A letter that is not among the 100 likeliest counts as -100: the arg max is that of
+the four as long as the best of them is among these, and where that can't be told there is no
+answer (evaluate.py would say A where none is).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Original:
     name: str = "original"
     measures: Measures = "letterLogprobs"
     window: int | None = 2048
+    listed: int | None = 100
 
     def head(self, subject: str, shots: Sequence[Question]) -> Prompt:
         """`gen_prompt`."""

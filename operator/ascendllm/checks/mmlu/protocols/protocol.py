@@ -34,6 +34,11 @@ class Protocol(Interface):
         """The most tokens of a prompt before shots are dropped; None: no shot ever is."""
         ...
 
+    @property
+    def listed(self) -> int | None:
+        """Among how many of the likeliest tokens a letter counts; None: wherever it stands."""
+        ...
+
     def head(self, subject: str, shots: Sequence[Question]) -> Prompt:
         """What all questions of a subject share: introduction and solved examples."""
         ...

@@ -38,7 +38,7 @@ _REPEATED = re.compile(r"(.{1,12}?)\1{7,}.{0,12}", re.DOTALL)
 
 async def log_probabilities(context: Context) -> str:
     """Each token of the paragraph has a log-probability, and they are no worse than dice."""
-    bits = await _bits_a_byte(context)
+    bits = context.bits_a_byte = await _bits_a_byte(context)
     if bits > BROKEN:
         raise WrongError(f"at most {BROKEN} bits a byte (guessing each byte)", f"{bits:.2f}")
     return f"{bits:.2f} bits a byte"
@@ -46,7 +46,9 @@ async def log_probabilities(context: Context) -> str:
 
 async def language(context: Context) -> str:
     """The paragraph costs no more than a model that has read English needs."""
-    bits = await _bits_a_byte(context)
+    bits = context.bits_a_byte
+    if bits is None:
+        raise NotApplicableError("the paragraph's log-probabilities are not known")
     if bits > LIMIT:
         raise WrongError(f"at most {LIMIT} bits a byte of plain English", f"{bits:.2f}")
     return f"{bits:.2f} bits a byte"
