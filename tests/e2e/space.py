@@ -42,6 +42,21 @@ except OSError as error:
 print(json.dumps(told))
 """
 
+_KEEP_ASKING = """
+import sys, threading, urllib.request
+url, body = sys.argv[1], sys.argv[2].encode()
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+while not over.wait(0.1):
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            answer.read()
+            print(answer.status, flush=True)
+    except OSError as error:
+        print(error, flush=True)
+"""
+
 
 class Space:
     """A namespace.
@@ -172,6 +187,46 @@ class Space:
         document = json.dumps(body) if body is not None else ""
         told = self.kubectl("exec", "client", "--", "python3", "-c", _ASK, url, document)
         return dict(json.loads(told))
+
+    @contextmanager
+    def keep_asking(self, url: str, body: Mapping[str, Any]) -> Iterator[list[str]]:
+        """Have the client ask on and on; the list holds what it was told when the context is left.
+
+        One text an answer: the HTTP status, or the error where there was none.
+        """
+        told: list[str] = []
+        asking = self.command("exec", "--stdin", "client", "--", "python3", "-c", _KEEP_ASKING)
+        with subprocess.Popen(
+            [*asking, url, json.dumps(body)],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            told.append(process.stdout.readline().strip())
+            try:
+                yield told
+            finally:
+                process.stdin.close()
+                told += process.stdout.read().splitlines()
+
+    @contextmanager
+    def forward(self, what: str, port: int = 8000) -> Iterator[str]:
+        """The URL on this machine under which a pod or Service is reached meanwhile."""
+        command = self.command("port-forward", what, f":{port}")
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                line = process.stdout.readline()
+                found = re.match(r"Forwarding from (127\.0\.0\.1:\d+) ", line)
+                assert found, f"kubectl port-forward said {line!r}"
+                yield f"http://{found[1]}"
+            finally:
+                process.terminate()
 
     def kill_container(self, pod: str) -> None:
         """SIGKILL to a pod's first container, as the node's memory killer would."""

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.timeout(300)
 
 SMOKE: dict[str, Any] = {"smoke": {}, "retries": 0}
 MMLU: dict[str, Any] = {"mmlu": CHECKS["mmlu"], "retries": 0}
+GREETING = {"prompt": "Say hello in Korean.", "expect": "안녕"}
+"""The simulated model does not speak it."""
+
 LATER = {"after": 1}
 """The startup probe's one completion is answered, those of the checks are not."""
 
@@ -43,6 +46,7 @@ def resources(cluster: Provider) -> list[dict[str, Any]]:
         resource("greedy", good, npu={"generation": "A3", "count": 17}),
         resource("worse", model(cluster, "worse", accuracy=60), MMLU),
         resource("guessing", model(cluster, "guessing", accuracy=26), MMLU),
+        resource("picky", good, {"smoke": {"prompts": [GREETING]}, "mmlu": CHECKS["mmlu"]}),
         resource("mistaken", broken(cluster, "mistaken", mode="wrongModel"), {**SMOKE, **MMLU}),
         resource(
             "erring", broken(cluster, "erring", mode="http500", **LATER), {**SMOKE, "retries": 1}
@@ -182,6 +186,21 @@ def test_an_accuracy_of_guessing_is_no_verdict(space: Space) -> None:
     assert (mmlu["result"], mmlu["reason"]) == ("Error", "BrokenMethod")
     assert condition({"status": status}, "Validated")["status"] == "Unknown"
     assert_reached_by_nobody(space, "guessing")
+
+
+def test_an_answer_without_what_is_expected_is_shown(space: Space) -> None:
+    status = space.until("picky", "ValidationFailed")
+    smoke = status["validation"]["smoke"]
+    wrong = [item for item in smoke["checks"] if item["result"] == "Failed"]
+
+    assert_stalled(status, "ValidationFailed")
+    assert (smoke["result"], smoke["reason"]) == ("Failed", "WrongAnswers")
+    assert [item["name"] for item in wrong] == ["prompt1"]
+    assert wrong[0]["expected"] == "an answer with '안녕'"
+    assert wrong[0]["seen"].startswith("' ")
+    assert "안녕" in message(status)
+    assert status["validation"]["mmlu"]["reason"] == "Blocked"
+    assert_reached_by_nobody(space, "picky")
 
 
 def test_answers_of_another_model_are_no_verdict(space: Space) -> None:

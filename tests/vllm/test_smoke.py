@@ -13,9 +13,6 @@ from ascendllm.checks.smoke.prompts import PromptCase
 from ascendllm.checks.smoke.run import SMOKE, SmokeOptions, check_smoke
 from vllm.engine import Engine
 
-RANDOM_WEIGHTS = {"language", "variety", "knowledge"}
-"""What a model that was never trained may miss; all of it is noted only."""
-
 
 async def smoke(engine: Engine, **options: Any) -> CheckResult:
     chosen = SmokeOptions(parse_endpoint(engine.url, engine.name), **options)
@@ -33,18 +30,23 @@ def results(result: CheckResult) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["base", "instruct"])
 async def test_the_real_server_passes(engine: Engine, kind: Any) -> None:
-    result = await smoke(engine, kind=kind, max_num_seqs=16)
+    result = await smoke(engine, kind=kind, max_num_seqs=16, without=["language"])
     assert result.result == "Passed", result.message
-    missed = {name for name, found in results(result).items() if found != "Passed"}
-    assert missed <= RANDOM_WEIGHTS | {"apiKey"}
-    assert "language" in missed  # random weights are garbage, and it is seen
+    assert {name for name, found in results(result).items() if found != "Passed"} <= {"apiKey"}
     assert result.figures["vllm"] == "0.18.0"
+
+
+async def test_random_weights_are_seen(engine: Engine) -> None:
+    result = await smoke(engine, without=["parameters"])
+    assert result.result == "Failed"
+    assert results(result)["language"] == "Failed"
+    assert "bits a byte" in result.message
 
 
 async def test_own_prompts(engine: Engine) -> None:
     messages = (("user", "안녕하세요, 자기소개 해주세요."),)
     cases = (PromptCase("1 + 1 =", None, 8), PromptCase(None, messages, 8, "[가-힣]{200}"))
-    result = await smoke(engine, prompts=cases, parameters=False)
+    result = await smoke(engine, prompts=cases, without=["parameters"])
     assert results(result)["prompt1"] == "Passed"
     assert results(result)["prompt2"] == "Failed"
     assert result.result == "Failed"

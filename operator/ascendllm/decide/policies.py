@@ -145,15 +145,14 @@ def bench_longer_than_context(given: Input) -> SpecError | None:
     bench = given.spec.validation.bench if given.spec.validation else None
     if bench is None or longest is None:
         return None
-    shared = bench.prefix_tokens
-    sharegpt = bench.dataset is not None and bench.dataset.sharegpt is not None
-    # A conversation brings its own prompt; what does not fit is left out by the job.
-    asked = bench.output_tokens if sharegpt else shared + bench.input_tokens + bench.output_tokens
-    if asked <= longest:
+    if bench.dataset is not None and bench.dataset.sharegpt is not None:
+        # A conversation brings its own lengths; what does not fit is left out by the job.
         return None
-    parts = [("prefixTokens", shared), ("inputTokens", bench.input_tokens)]
-    parts = [] if sharegpt else [part for part in parts if part[1]]
-    parts.append(("outputTokens", bench.output_tokens))
+    shared = bench.prefix_tokens
+    if shared + bench.input_tokens + bench.output_tokens <= longest:
+        return None
+    parts = [("prefixTokens", shared)] if shared else []
+    parts += [("inputTokens", bench.input_tokens), ("outputTokens", bench.output_tokens)]
     return SpecError(
         "InvalidBench",
         f"spec.validation.bench asks for {' + '.join(str(tokens) for _, tokens in parts)} tokens "

@@ -59,7 +59,7 @@ class Image:
 
     @property
     def source_requirements(self) -> Path:
-        """Those that exist as sources only, seen from the repository's root; few images have any."""
+        """Those of them without wheels, seen from the repository's root; few images have any."""
         return Path("images", self.folder, "source-requirements.txt")
 
 

@@ -28,9 +28,7 @@ _PIP = [sys.executable, "-m", "pip"]
 _DOWNLOAD = [*_PIP, "download", "--quiet", "--no-deps", "--require-hashes"]
 
 
-def download_wheels(
-    requirements: Sequence[Path], base: Base, sources: Sequence[Path] = ()
-) -> Path:
+def download_wheels(requirements: Sequence[Path], base: Base, sources: Sequence[Path] = ()) -> Path:
     """A folder with every package that the requirements name, for the base's Python.
 
     Args:

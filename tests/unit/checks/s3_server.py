@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ class S3Server:
         faults: Asked before each answer; the first answer that one gives is sent.
         cut: Send only so many bytes of each object's answer, then close, that often.
         then: The objects from the first answer on that is sent whole.
+        hold: Set when the first request is there; what its answer then waits for.
     """
 
     objects: dict[str, bytes]
@@ -41,19 +44,20 @@ class S3Server:
     faults: list[Fault] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
     then: dict[str, bytes] | None = None
+    hold: tuple[asyncio.Event, asyncio.Event] | None = None
     seen: list[str] = field(default_factory=list)
     url: str = ""
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[S3Server]:
+    async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[S3Server]:
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{port}"
         try:
             yield self
         finally:
@@ -61,6 +65,10 @@ class S3Server:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.rel_url} {request.headers.get('Range', '')}".strip())
+        if self.hold is not None:
+            (asked, go), self.hold = self.hold, None
+            asked.set()
+            await go.wait()
         while self.faults:
             if (answer := self.faults.pop(0)(request)) is not None:
                 return answer
@@ -105,13 +113,10 @@ class S3Server:
         return answer
 
     def _list(self, request: web.Request) -> web.StreamResponse:
-        prefix, after = request.query["prefix"], request.query.get("continuation-token", "")
+        prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
         keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
         page = keys[:PAGE]
-        items = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[key])}</Size></Contents>"
-            for key in page
-        )
+        items = "".join(contents(key, len(self.objects[key])) for key in page)
         more = len(keys) > PAGE
         last = escape(page[-1]) if page else ""
         follow = f"<NextContinuationToken>{last}</NextContinuationToken>" * more
@@ -119,7 +124,7 @@ class S3Server:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """What a wrong or missing signature is answered with, quoting what it is given."""
-        given = request.headers.get("Authorization", "")
+        given = request.headers.get("Authorization", "").replace(", ", ",")
         if self.keys is None:
             return failure(400, "InvalidRequest") if given else None
         if not given:
@@ -168,6 +173,14 @@ def authorization(request: web.Request, keys: dict[str, str]) -> str:
 def failure(status: int, code: str, detail: str = "") -> web.Response:
     text = f"<Error><Code>{code}</Code><Message>{escape(detail)}</Message></Error>"
     return web.Response(status=status, text=text, content_type="application/xml")
+
+
+def contents(key: str, size: int) -> str:
+    """One object of a listing."""
+    return (
+        f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<Size>{size}</Size></Contents>"
+    )
 
 
 def listing(inside: str) -> web.Response:

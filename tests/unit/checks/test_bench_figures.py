@@ -140,7 +140,9 @@ def test_a_client_that_keeps_up() -> None:
     keep_up(found, 1)
 
 
-@pytest.mark.parametrize(("tally", "late"), [("send_lag", 6100), ("stamp_lag", 300), ("start_blur", 300)])
+@pytest.mark.parametrize(
+    ("tally", "late"), [("send_lag", 6100), ("stamp_lag", 300), ("start_blur", 300)]
+)
 def test_a_client_that_does_not_keep_up(tally: str, late: int) -> None:
     found = measured([sample(0.0, 0.1, 0.5)])
     getattr(found, tally).add([late])

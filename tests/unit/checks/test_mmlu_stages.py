@@ -12,9 +12,9 @@ from ascendllm.checks.mmlu.data import DataSet, Question
 from ascendllm.checks.mmlu.stages import Plan, in_order
 from ascendllm.checks.mmlu.subjects import choose_subjects
 from ascendllm.checks.runner import Tracker
-from ascendllm.exceptions import SpecError
+from ascendllm.exceptions import CheckError, SpecError
 from unit.checks.letters_server import LettersServer
-from unit.checks.mmlu_set import write_set
+from unit.checks.mmlu_set import right_letter, write_set
 from unit.checks.test_mmlu_run import run_mmlu
 
 
@@ -75,6 +75,20 @@ async def test_the_asking_ends_when_it_has_enough(data: Path, looks: int, asked:
     again = LettersServer()
     await run_mmlu(again, data, None, tracker.checkpoint())
     assert again.seen["/v1/completions"] == 10 - asked, "it goes on from there"
+
+
+async def test_answers_without_a_letter_are_counted_among_those_of_the_look(data: Path) -> None:
+    """One in three of the first look is too many, though it is not of all that may be asked."""
+    large = write_set(data.parent / "large", {"anatomy": 60})
+
+    def planner(_data: DataSet, _answers: Answers) -> Plan:
+        return Plan([{"anatomy": [0, 1, 2]}, {"anatomy": range(3, 60)}], lambda _finished: True)
+
+    server = LettersServer(said=lambda p: " well" if "test 0?" in p else f" {right_letter(p)}")
+    with pytest.raises(CheckError) as caught:
+        await run_mmlu(server, large, planner=planner, protocol="metaInstruct")
+    assert caught.value.reason == "Extraction"
+    assert "of 3 questions" in caught.value.message
 
 
 def test_a_subject_that_is_not_there_is_refused_with_the_near_ones() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
-from datetime import UTC, datetime
+import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +17,29 @@ from aiohttp import web
 from ascendllm.checks.data_source import at_hand, parse_source
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import S3Source, parse_uri
+from ascendllm.checks.s3.credentials import Credentials
 from ascendllm.checks.s3.fetch import Limits, fetch
-from ascendllm.checks.s3.signature import Credentials, canonical_query, signed_headers
 from ascendllm.exceptions import CheckError, SpecError
-from unit.checks.s3_server import KEYS, REGION, S3Server, failure, listing
+from cluster.pki import Authority
+from unit.checks.s3_server import KEYS, REGION, S3Server, contents, failure, listing
 
 QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02)
 LONG = random.Random(5).randbytes(9 * 1024 * 1024)
 ODD = "mmlu/test/a b+c&d=é%#?_test.csv"
 OBJECTS = {
     "mmlu/": b"",
+    "mmlu/dev/": b"",
     "mmlu/dev/x_dev.csv": b"dev",
     "mmlu/test/x_test.csv": b"test",
     ODD: b"odd",
     "mmlu/note.txt": b"",
     "mmlu.tar": LONG,
 }
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
 
 
 async def fetched(
@@ -40,7 +50,7 @@ async def fetched(
     if server.virtual:
         assert isinstance(source, S3Source)
         source = S3Source(source.bucket, source.key, server.url, REGION)
-    chosen = Limits(retry=QUICK, **limits)
+    chosen = Limits(**{"retry": QUICK} | limits)
     keys = KEYS if environment is None else environment
     async with at_hand(source, lambda name: not name.endswith(".txt"), chosen, keys) as path:
         if path.is_file():
@@ -82,6 +92,8 @@ def test_the_host_decides_how_a_bucket_is_addressed(
         ("s3:///key", None, None, "no bucket's name"),
         ("s3://Upper/key", None, None, "no bucket's name"),
         ("s3://bucket/a\nb", None, None, "printable"),
+        ("s3://bucket//key", None, None, "a name that is not"),
+        ("s3://bucket/a/../key", None, None, "a name that is not"),
         ("s3://bucket/" + "k" * 1025, None, None, "at most 1024"),
         ("s3://bucket/key", "minio:9000", None, "needs http:// or https://"),
         ("s3://bucket/key", "http://h:port", None, "--data-endpoint"),
@@ -105,20 +117,6 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     with pytest.raises(SpecError, match="no credentials") as caught:
         parse_source("s3://bucket/key", "http://user:hunter2@h")
     assert "hunter2" not in caught.value.message
-
-
-def test_a_signature_is_that_of_the_worked_example() -> None:
-    """Amazon S3 API reference, Signature Version 4: the examples "GET Object" and "Get Bucket"."""
-    keys = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-    when = datetime(2013, 5, 24, tzinfo=UTC)
-    host = "examplebucket.s3.amazonaws.com"
-    get = signed_headers(keys, "us-east-1", host, "/test.txt", "", {"range": "bytes=0-9"}, when)
-    wanted = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
-    assert get["authorization"].endswith(f"Signature={wanted}")
-    query = canonical_query({"prefix": "J", "max-keys": "2"})
-    bucket = signed_headers(keys, "us-east-1", host, "/", query, {}, when)
-    wanted = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
-    assert bucket["authorization"].endswith(f"Signature={wanted}")
 
 
 @pytest.mark.parametrize("virtual", [False, True])
@@ -161,15 +159,65 @@ async def test_half_a_key_pair_is_refused(missing: str) -> None:
             await fetched(server, "s3://data-bucket/mmlu.tar", keys)
 
 
-async def test_throttling_and_lost_connections_are_tried_again() -> None:
+async def test_throttling_is_tried_again_and_a_cut_body_goes_on_where_it_was_cut() -> None:
     server = S3Server(OBJECTS, cut=[1_000_000, 2_000_000, 10, 5])
     server.faults = [lambda _: failure(503, "SlowDown"), lambda _: failure(429, "TooMany")]
+    many = RetryPolicy(attempts=8, first=0.01, longest=0.02)
     async with server.serve():
-        assert await fetched(server, "s3://data-bucket/mmlu.tar") == {"mmlu.tar": LONG}
+        assert await fetched(server, "s3://data-bucket/mmlu.tar", retry=many) == {"mmlu.tar": LONG}
     starts = [int(line.split("bytes=")[1].split("-")[0]) for line in server.seen]
     assert starts[:3] == [0, 0, 0]
-    assert starts[3] > 0, "it goes on from where it was lost"
+    assert starts[3] == 1_000_000, "it goes on from where it was cut"
     assert sorted(starts) == starts
+
+
+async def test_a_body_that_is_always_cut_is_an_error() -> None:
+    async with S3Server(OBJECTS, cut=[1000] * 3).serve() as server:
+        with pytest.raises(CheckError, match="body error.*; look at --data-endpoint") as caught:
+            await fetched(server, "s3://data-bucket/mmlu.tar")
+    assert caught.value.reason == "DataUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"), [(b"short", "sent those up to 5"), (b"x" * 11, "sent more")]
+)
+async def test_another_length_than_announced_is_an_error(body: bytes, told: str) -> None:
+    def fault(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=206, headers={"Content-Range": "bytes 0-9/10"})
+
+    async with S3Server(OBJECTS, faults=[fault]).serve() as server:
+        with pytest.raises(CheckError, match=f"up to 10 and {told}") as caught:
+            await fetched(server, "s3://data-bucket/x")
+    assert caught.value.reason == "DataRefused"
+
+
+@pytest.mark.parametrize("size", [2, 4])
+async def test_another_length_than_listed_is_an_error(size: int) -> None:
+    def fault(_: web.Request) -> web.Response:
+        return listing(contents("mmlu/dev/x_dev.csv", size) + "<IsTruncated>false</IsTruncated>")
+
+    async with S3Server(OBJECTS, faults=[fault]).serve() as server:
+        with pytest.raises(CheckError, match=f"3 bytes came, {size} were listed") as caught:
+            await fetched(server, "s3://data-bucket/mmlu/")
+    assert caught.value.reason == "DataChanged"
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_a_full_page_that_names_no_next_one(more: bool) -> None:
+    """As of a server that knows the first version of ListObjects only."""
+
+    def page(_: web.Request) -> web.Response:
+        items = "".join(contents(f"mmlu/{number:04}.txt", 1) for number in range(1000))
+        return listing(f"{items}<IsTruncated>{str(more).lower()}</IsTruncated>")
+
+    def after(_: web.Request) -> web.Response:
+        return page(_) if more else listing("<IsTruncated>false</IsTruncated>")
+
+    async with S3Server(OBJECTS, faults=[page, after]).serve() as server:
+        with pytest.raises((CheckError, SpecError)) as caught:
+            await fetched(server, "s3://data-bucket/mmlu/")
+    told = "is cut short with no way to go on" if more else "no file of the data below it"
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -181,32 +229,22 @@ async def test_throttling_and_lost_connections_are_tried_again() -> None:
         (
             "s3://data-bucket/x",
             lambda _: web.Response(status=301, headers={"x-amz-bucket-region": "eu-west-1"}),
-            "bucket is in region 'eu-west-1'",
+            "look at the bucket's name, --data-endpoint and --data-region",
         ),
         ("s3://data-bucket/x", lambda _: failure(400, "InvalidArgument"), "look at the bucket"),
-        ("s3://data-bucket/x", lambda _: web.Response(text="", status=206), "no fitting length"),
+        ("s3://data-bucket/x", lambda _: web.Response(text="", status=206), "no S3 server"),
+        ("s3://data-bucket/x", lambda _: web.Response(text="whole"), "no S3 server"),
         (
             "s3://data-bucket/x",
             lambda _: web.Response(
                 body=b"abc", status=206, headers={"Content-Range": "bytes 5-7/8"}
             ),
-            "no fitting length",
+            "no S3 server",
         ),
-        ("s3://data-bucket/", lambda _: web.Response(text="<html>"), "is no XML"),
-        ("s3://data-bucket/", lambda _: web.Response(text="<html/>"), "is a 'html'"),
-        (
-            "s3://data-bucket/",
-            lambda _: web.Response(text="<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult/>"),
-            "document type",
-        ),
-        (
-            "s3://data-bucket/",
-            lambda _: listing("<IsTruncated>true</IsTruncated>"),
-            "no way to go on",
-        ),
+        ("s3://data-bucket/", lambda _: web.Response(text="<html>"), "no S3 server"),
         (
             "s3://data-bucket/a/",
-            lambda _: listing("<Contents><Key>b/x</Key><Size>1</Size></Contents>"),
+            lambda _: listing(contents("b/x", 1)),
             "was not asked for",
         ),
     ],
@@ -257,6 +295,73 @@ async def test_a_name_leads_nowhere_else(key: str) -> None:
     async with S3Server({key: b"x"}).serve() as server:
         with pytest.raises(SpecError, match="no file's name"):
             await fetched(server, "s3://data-bucket/")
+
+
+async def test_a_file_where_a_folder_is_needed() -> None:
+    async with S3Server({"mmlu/a": b"file", "mmlu/a/b": b"below it"}).serve() as server:
+        with pytest.raises(CheckError, match="can't be written"):
+            await fetched(server, "s3://data-bucket/mmlu")
+
+
+async def test_a_private_authority_is_known_by_ssl_cert_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.server("s3", ["127.0.0.1"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    uri = "s3://data-bucket/mmlu/dev/x_dev.csv"
+    async with S3Server(OBJECTS).serve(tls) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        assert await fetched(server, uri) == {"x_dev.csv": b"dev"}
+        other = Authority(tmp_path / "other").certificate
+        monkeypatch.setenv("SSL_CERT_FILE", str(other))
+        with pytest.raises(CheckError, match="UnknownIssuer.*SSL_CERT_FILE"):
+            await fetched(server, uri)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+        with pytest.raises(CheckError, match="let SSL_CERT_FILE name"):
+            await fetched(server, uri)
+
+
+async def test_no_other_variable_says_where_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", "elsewhere")
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    async with S3Server(OBJECTS).serve() as server:
+        assert await fetched(server, "s3://data-bucket/mmlu/dev/x_dev.csv")
+
+
+async def test_nothing_is_asked_after_a_cancellation() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+    server = S3Server(OBJECTS, hold=(asked, go))
+    async with server.serve():
+        task = asyncio.create_task(fetched(server, "s3://data-bucket/mmlu.tar"))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert len(server.seen) == 1, "the first range of two"
+
+
+def test_obstore_is_loaded_only_where_it_is_needed() -> None:
+    code = (
+        "import sys; from ascendllm.checks.data_source import parse_source; "
+        "parse_source('s3://bucket/key'); assert 'obstore' not in sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment)
+
+
+async def test_obstore_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    async with S3Server(OBJECTS).serve() as server:
+        with pytest.raises(CheckError, match=r"ascendllm\[checks\]") as caught:
+            await fetched(server, "s3://data-bucket/mmlu.tar")
+    assert caught.value.reason == "NoS3"
 
 
 async def test_a_place_that_can_t_be_written(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ascendllm.simulator.behaviour import Behaviour, Failure
 from unit.checks.fake_server import error
 from unit.checks.spoiled import Spoiled, simulated
 
-PARAMETERS = [check.name for check in TABLE if check.parameters]
+PARAMETERS = [check.name for check in TABLE if check.group == "parameters"]
 QUICK = RetryPolicy(attempts=2, first=0.01, longest=0.02)
 
 
@@ -61,14 +61,15 @@ def failed(outcome: Outcome) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["base", "instruct"])
-@pytest.mark.parametrize("parameters", [True, False])
-async def test_a_right_server_passes(kind: Any, parameters: bool) -> None:
+@pytest.mark.parametrize("without", [(), ("parameters",), ("language", "parameters")])
+async def test_a_right_server_passes(kind: Any, without: Any) -> None:
     async with simulated() as url:
-        outcome = await smoke_at(url, kind=kind, parameters=parameters)
+        outcome = await smoke_at(url, kind=kind, without=without)
     assert (outcome.result, outcome.reason) == ("Passed", "AllPassed"), outcome.message
-    names = [check.name for check in checks_for(kind, parameters=parameters, first=True)]
+    names = [check.name for check in checks_for(kind, without=without, first=True)]
     assert list(results(outcome)) == names
-    assert ("beamSearch" in names) is parameters
+    assert ("beamSearch" in names) is ("parameters" not in without)
+    assert ("language" in names) is ("language" not in without)
     assert outcome.figures["vllm"] == "0.18.0"
     assert outcome.figures["maxModelLen"] == 4096
     checks: Any = outcome.figures["checks"]
@@ -97,7 +98,7 @@ async def test_a_short_context_leaves_out_what_does_not_fit() -> None:
 async def test_a_burst_is_one_more_than_the_server_computes() -> None:
     async with simulated(max_num_seqs=40, behaviour=Behaviour(0, 20, 1)) as url:
         for given, told in ((40, 41), (None, 17), (4096, 257)):
-            outcome = await smoke_at(url, max_num_seqs=given, parameters=False)
+            outcome = await smoke_at(url, max_num_seqs=given, without=("parameters",))
             assert outcome.result == "Passed"
             assert found(outcome, "burst")["seen"] == f"{told} requests at once"
 
@@ -105,7 +106,7 @@ async def test_a_burst_is_one_more_than_the_server_computes() -> None:
 def test_the_table_names_each_check_once_a_kind() -> None:
     kinds: tuple[Kind, ...] = ("base", "instruct")
     for kind in kinds:
-        names = [check.name for check in checks_for(kind, parameters=True, first=True)]
+        names = [check.name for check in checks_for(kind, first=True)]
         assert len(names) == len(set(names))
     assert all(check.step.__doc__ for check in TABLE)
 
@@ -306,6 +307,11 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 32, "total_tokens": 41}
             "1 to 6 top_logprobs",
         ),
         (
+            when(paragraph, all_prompt_logprobs(-12.0)),
+            "language",
+            "2.5 bits a byte",
+        ),
+        (
             when(numbered, lambda a: a | {"usage": USAGE}),
             "burst",
             "17 answers of 8 tokens",
@@ -325,10 +331,11 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 32, "total_tokens": 41}
 async def test_a_wrong_answer_fails_its_check_and_no_other(
     server: Spoiled, check: str, told: str
 ) -> None:
-    outcome = await run_smoke(server, parameters=check in PARAMETERS)
+    outcome = await run_smoke(server, without=() if check in PARAMETERS else ("parameters",))
     assert (outcome.result, outcome.reason) == ("Failed", "WrongAnswers"), outcome.message
     gates = [name for name in failed(outcome) if found(outcome, name)["result"] == "Failed"]
-    assert gates == [check]
+    # What is worse than dice is no language either.
+    assert set(gates) - ({"language"} if check == "logProbabilities" else set()) == {check}
     assert told in outcome.message
     assert {"expected", "seen", "latencyMs"} <= set(found(outcome, check))
 
@@ -362,7 +369,9 @@ async def test_what_should_be_refused_is_not(check: str) -> None:
             return web.json_response({"model": "m", "choices": [choice]})
         return None
 
-    outcome = await run_smoke(Spoiled(before=before), parameters=check in PARAMETERS)
+    outcome = await run_smoke(
+        Spoiled(before=before), without=() if check in PARAMETERS else ("parameters",)
+    )
     assert outcome.result == "Failed"
     assert failed(outcome) == [check]
     assert "HTTP 200" in found(outcome, check)["seen"]
@@ -402,10 +411,10 @@ async def test_a_refusal_that_is_an_accident_fails() -> None:
 
         return Spoiled(before=before)
 
-    outcome = await run_smoke(stumbling(200), parameters=False)
+    outcome = await run_smoke(stumbling(200), without=("parameters",))
     assert failed(outcome) == ["emptyPromptRefused"]
     assert "list index" in found(outcome, "emptyPromptRefused")["seen"]
-    outcome = await run_smoke(stumbling(503), parameters=False)
+    outcome = await run_smoke(stumbling(503), without=("parameters",))
     assert (outcome.result, outcome.reason) == ("Error", "ServerError")
 
 
@@ -491,7 +500,6 @@ async def test_what_a_server_cannot_do_by_its_setup_is_skipped(
 @pytest.mark.parametrize(
     ("server", "check", "told"),
     [
-        (when(paragraph, all_prompt_logprobs(-12.0)), "language", "2.5 bits a byte"),
         (
             when(
                 lambda q: q.get("logprobs") == 20,
@@ -620,7 +628,7 @@ async def counted(monkeypatch: pytest.MonkeyPatch, *answers: web.Response) -> Ou
             status.pop(0)
         return web.Response(text=told, status=code)
 
-    return await run_smoke(Spoiled(before=before), parameters=False)
+    return await run_smoke(Spoiled(before=before), without=("parameters",))
 
 
 async def test_counters_that_move_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -701,6 +709,6 @@ async def test_a_hostile_pattern_ends_in_an_error() -> None:
     server = when(lambda q: q.get("prompt") == "x", choice_of({"text": "a" * 60 + "!"}))
     cases = (PromptCase("x", None, 32, "(a+)+$"), PromptCase("y", None))
     async with asyncio.timeout(60):
-        outcome = await run_smoke(server, prompts=cases, parameters=False)
+        outcome = await run_smoke(server, prompts=cases, without=("parameters",))
     assert (outcome.result, outcome.reason) == ("Error", "PatternTooSlow")
     assert results(outcome)["prompt2"] == "Skipped"

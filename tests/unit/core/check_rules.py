@@ -63,6 +63,8 @@ RULES: list[tuple[str, Any, str]] = [
     ("bench", {"dataset": {}}, "give exactly one data set: random: {} or sharegpt"),
     ("bench", {"dataset": {"random": {}, "sharegpt": PVC}}, "give exactly one data set"),
     ("bench", {"dataset": {"sharegpt": PVC}, "prefixTokens": 1}, "prefixTokens is about random"),
+    ("bench", {"dataset": {"sharegpt": PVC}, "outputTokens": 64}, "brings its own lengths"),
+    ("bench", {"dataset": {"sharegpt": PVC}, "inputTokens": 64}, "brings its own lengths"),
     ("bench", {"dataset": {"sharegpt": {**PVC, "s3": S3}}}, "pvc, image, hostPath or s3"),
     ("bench", {"shards": 5}, "each shard needs a request in flight"),
     ("bench", {"sweep": [2, 8], "shards": 3}, "each shard needs a request in flight"),

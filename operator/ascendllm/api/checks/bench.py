@@ -134,7 +134,7 @@ class Dataset(ResourceModel):
 
     sharegpt: DataFiles | None = None
     """Conversations in ShareGPT's format: a folder with exactly one JSON file; in S3, or on a
-    claim, the file itself will do."""
+    claim, the file itself will do. Prompts and answers have the lengths that they have there."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -198,7 +198,7 @@ class BenchCheck(ResourceModel):
     """Tokens of each random prompt, as the server counts."""
 
     output_tokens: Annotated[int, Field(ge=2, le=1_048_576)] = 128
-    """Tokens of each answer."""
+    """Tokens of each answer to a random prompt."""
 
     concurrency: _Concurrency = 4
     """Requests in flight, in a closed loop: at a rate nothing limits them."""

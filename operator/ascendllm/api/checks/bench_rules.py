@@ -41,6 +41,10 @@ _GOODPUT = (
     f"goodput is judged request by request, of at most {GOODPUT_REQUESTS} requests: lower "
     "requests, or remove goodput"
 )
+_OWN_LENGTHS = (
+    "a ShareGPT file brings its own lengths: remove inputTokens and outputTokens, or "
+    "dataset.sharegpt"
+)
 _GOODPUT_SHARDS = (
     f"goodput over shards is judged on at most {GOODPUT_REQUESTS} requests, less one a shard, of "
     "the whole sweep: lower requests, or remove goodput or shards"
@@ -85,6 +89,12 @@ SCHEMA_RULES = (
         path=".prefixTokens",
     ),
     cel(
+        "!has(self.dataset) || !has(self.dataset.sharegpt) || "
+        "(self.inputTokens == 128 && self.outputTokens == 128)",
+        _OWN_LENGTHS,
+        path=".dataset",
+    ),
+    cel(
         "!has(self.goodput) || self.shards == 1 || self.requests * "
         f"(has(self.sweep) ? size(self.sweep) : 1) <= {GOODPUT_REQUESTS} - self.shards",
         _GOODPUT_SHARDS,
@@ -117,12 +127,20 @@ def problems(bench: BenchCheck) -> Iterator[str]:
         yield f"{rule} (requests {bench.requests}, concurrency {max(levels)})"
     if not at_a_rate and bench.burstiness != 1:
         yield f"{_NO_RATE} (burstiness {bench.burstiness})"
-    if bench.prefix_tokens and bench.dataset is not None and bench.dataset.sharegpt is not None:
-        yield f"{_RANDOM_ONLY} (prefixTokens {bench.prefix_tokens})"
+    if bench.dataset is not None and bench.dataset.sharegpt is not None:
+        yield from _sharegpt_problems(bench)
     if bench.goodput is not None:
         yield from _goodput_problems(bench, len(levels))
     if bench.shards > (bench.requests if at_a_rate else min(levels)):
         yield f"{_SHARDS} (shards {bench.shards}, concurrency {min(levels)})"
+
+
+def _sharegpt_problems(bench: BenchCheck) -> Iterator[str]:
+    if bench.prefix_tokens:
+        yield f"{_RANDOM_ONLY} (prefixTokens {bench.prefix_tokens})"
+    lengths = (bench.input_tokens, bench.output_tokens)
+    if lengths != (128, 128):
+        yield f"{_OWN_LENGTHS} (inputTokens {lengths[0]}, outputTokens {lengths[1]})"
 
 
 def _goodput_problems(bench: BenchCheck, levels: int) -> Iterator[str]:

@@ -108,6 +108,10 @@ class SmokeCheck(ResourceModel):
     parameters: bool = True
     """Try the request parameters too: top_k, top_p, penalties, n, stop, ignore_eos."""
 
+    language: bool = True
+    """Fail when a plain English paragraph costs more than any trained model needs (2.5 bits a
+    byte), which is how a wrongly computed model shows; false for models of something else."""
+
     @model_validator(mode="after")
     def _not_too_much(self) -> Self:
         characters = sum(

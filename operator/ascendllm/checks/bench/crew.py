@@ -12,15 +12,13 @@ read it: a difference of more than `MOST_SKEW` that can be seen through the dela
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import time
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
+from ascendllm.checks.bench.crew_records import packed, read_record, unpacked
 from ascendllm.checks.bench.measured import MOST_KEPT, Measured
 from ascendllm.checks.result import compact_json
 from ascendllm.checks.sinks import warn
@@ -30,8 +28,6 @@ __all__ = ["Alone", "Crew", "Shards", "Store", "Timing", "shard_key"]
 
 LOADS_BYTES = 700 * 1024
 """What all shards' loads may take in the ConfigMap, which holds a MiB."""
-
-UNPACKED_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +214,11 @@ class Shards:
         """
         if not self.leader:
             whole = self._count * sum(load.completed for load in loads)
-            self._own["loads"] = _packed(loads, LOADS_BYTES // self._count, whole <= MOST_KEPT)
+            self._own["loads"] = packed(loads, LOADS_BYTES // self._count, whole <= MOST_KEPT)
             await self._tell()
             return None
         await self._until(list(self._seen), lambda record: "loads" in record)
-        others = [_unpacked(number, seen.record["loads"]) for number, seen in self._seen.items()]
+        others = [unpacked(number, seen.record["loads"]) for number, seen in self._seen.items()]
         if any(len(other) != len(loads) for other in others):
             raise CheckError("ShardUnreadable", "a shard has measured another number of loads")
         return [list(loads), *others]
@@ -246,7 +242,7 @@ class Shards:
             return
         if not text and "loads" not in seen.record:
             raise CheckError("ShardLost", f"the record of shard {number} is gone")
-        seen.text, seen.at, seen.record = text, time.monotonic(), _record(number, text)
+        seen.text, seen.at, seen.record = text, time.monotonic(), read_record(number, text)
         failed = seen.record.get("failed")
         if isinstance(failed, Mapping):
             told = str(failed.get("message", ""))[:1000]
@@ -301,44 +297,6 @@ class Shards:
 
     async def _read(self) -> Mapping[str, str]:
         return await self._store.read()
-
-
-def _record(number: int, text: str) -> dict[str, Any]:
-    try:
-        record = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        raise CheckError("ShardUnreadable", f"the record of shard {number} is no JSON object")
-    return cast("dict[str, Any]", record)
-
-
-def _packed(loads: Sequence[Measured], limit: int, with_rows: bool) -> str:
-    """Loads as text, short enough for a ConfigMap."""
-    without: dict[str, object] = {"details": []} if with_rows else {"details": [], "rows": []}
-    plain = compact_json([load.to_json() | without for load in loads]).encode()
-    text = base64.b64encode(zlib.compress(plain, 9)).decode("ascii")
-    if len(text) > limit:
-        raise CheckError(
-            "ShareTooLong",
-            f"what this shard measured takes {len(text)} bytes, and {limit} is its part of the "
-            "run's ConfigMap: ask for fewer requests, points of a sweep, or shards",
-        )
-    return text
-
-
-def _unpacked(number: int, text: object) -> list[Measured]:
-    try:
-        inflate = zlib.decompressobj()
-        plain = inflate.decompress(base64.b64decode(str(text), validate=True), UNPACKED_BYTES)
-        if not inflate.eof:
-            raise ValueError("cut")
-        data = json.loads(plain)
-    except (ValueError, zlib.error, RecursionError):
-        data = None
-    if not isinstance(data, list):
-        raise CheckError("ShardUnreadable", f"what shard {number} measured can't be read")
-    return [Measured.from_json(load) for load in data]
 
 
 def _unreachable(error: ClusterError) -> CheckError:

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from ascendllm.checks.bench.addresses import reachable_addresses
+from ascendllm.checks.bench.asked import asked, described
 from ascendllm.checks.bench.crew import Alone, Crew
 from ascendllm.checks.bench.datasets import (
     DatasetOptions,
@@ -96,30 +97,9 @@ class _Bench:
 
     def asked(self) -> Mapping[str, object]:
         """What every result bears, an Error's as well."""
-        options = self.options
-        said: dict[str, object] = {
-            "concurrency": None if options.open_loop or options.sweep else options.concurrency,
-            "requestRate": options.request_rate,
-            "burstiness": _number(options.burstiness) if options.open_loop else None,
-            "dataset": options.dataset,
-            "datasetHash": self.dataset_hash,
-            "inputTokens": options.input_tokens if options.dataset == "random" else None,
-            "outputTokens": options.output_tokens,
-            "prefixTokens": options.prefix_tokens or None,
-            "seed": options.seed,
-            "processes": self.processes or None,
-            "shards": options.shards,
-            "completed": self.tracker.done,
-            "failed": self.failed,
-        }
-        if options.ramp_up is not None:
-            ramp = options.ramp_up
-            said["rampUp"] = {
-                "strategy": ramp.strategy,
-                "startRps": ramp.start_rps,
-                "endRps": ramp.end_rps,
-            }
-        return {key: value for key, value in said.items() if value is not None}
+        found = {"datasetHash": self.dataset_hash, "processes": self.processes or None}
+        counted = {"completed": self.tracker.done, "failed": self.failed}
+        return asked(self.options) | {k: v for k, v in found.items() if v is not None} | counted
 
     async def run(self, session: aiohttp.ClientSession) -> Outcome:
         """From the first contact to the verdict."""
@@ -290,7 +270,7 @@ class _Bench:
         return Outcome(
             judgement.result,
             judgement.reason,
-            f"{judgement.message}; {_described(options)}{note}",
+            f"{judgement.message}; {described(options)}{note}",
             {key: value for key, value in whole.items() if value is not None},
             Documents(
                 {} if text is None else {"requests.json": text},
@@ -309,21 +289,6 @@ def _ignore(_done: int) -> None:
 
 def _request(prompt: Prompt) -> Request:
     return Request(prompt.text, prompt.input_tokens, prompt.output_tokens)
-
-
-def _number(value: float) -> float | str:
-    """JSON has no infinity; vLLM writes it as this word."""
-    return "inf" if value == float("inf") else value
-
-
-def _described(options: BenchOptions) -> str:
-    tokens = (
-        f"{options.input_tokens} + {options.output_tokens} tokens"
-        if options.dataset == "random"
-        else options.dataset
-    )
-    where = f"{options.requests} requests of {tokens}"
-    return f"{where} at each concurrency" if options.sweep else f"{where}, all answered in full"
 
 
 def _other_traffic(what: str, seen: Traffic) -> Outcome:

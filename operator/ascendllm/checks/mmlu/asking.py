@@ -55,7 +55,8 @@ class Asking:
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tokens: Mapping[Place, int] = field(default_factory=dict)
     _max_model_len: int | None = None
-    _most_unextracted: int = 0
+    _questions: int = 0
+    _last_said: str = "of an earlier attempt"
 
     async def all(self, plan: Plan, first_contact: RetryPolicy) -> None:
         """Ask what the plan wants and the answers lack, until it has enough.
@@ -65,13 +66,15 @@ class Asking:
         """
         facts = await self.client.facts(first_contact)
         self._max_model_len = facts.max_model_len
-        self._most_unextracted = int(MOST_UNEXTRACTED * plan.questions)
+        self._questions = plan.questions
         wanted = _open(plan, self.answers)
         if wanted:
             await self._prepare(wanted)
         for number, stage in enumerate(plan.stages, start=1):
             places = in_order(stage, self.answers)
             await together(self._work(places) for _ in range(self.concurrency))
+            # A run that ends here is judged by what was asked so far.
+            self._require_letters(self.answers.done)
             if number < len(plan.stages) and plan.enough(number):
                 break
 
@@ -122,13 +125,22 @@ class Asking:
         subject, index = place
         self.answers.letters[subject][index] = reading.letter or UNEXTRACTED
         self.tracker.done += 1
-        if reading.letter is None and self.answers.unextracted > self._most_unextracted:
+        if reading.letter is None:
+            self._last_said = f"{subject}, question {index + 1}: {one_line(reading.said)[:80]!r}"
+            self._require_letters(self._questions)
+
+    def _require_letters(self, questions: int) -> None:
+        """Make sure that few of so many questions are answered with no letter.
+
+        Raises:
+            CheckError: `Extraction`.
+        """
+        if self.answers.unextracted > MOST_UNEXTRACTED * questions:
             raise CheckError(
                 "Extraction",
                 f"{self.answers.unextracted} answers name no letter, more than "
-                f"{MOST_UNEXTRACTED:.0%} of the questions; the last one, {subject}, question "
-                f"{index + 1}: {one_line(reading.said)[:80]!r}: is the chat template the model's, "
-                "and model.kind right?",
+                f"{MOST_UNEXTRACTED:.0%} of {questions} questions; the last one: "
+                f"{self._last_said}: is the chat template the model's, and model.kind right?",
             )
 
     async def _ask(self, place: Place, method: Method) -> Reading:

@@ -188,17 +188,20 @@ def _conclude(
     )
     verdict = judge(figures, options.baseline, options.tolerance, paired)
     identity = answers.identity.to_json()
-    stored = {"answers": answers.by_subject()} | identity
+    texts = {
+        "subjects.txt": subject_table(scores, sizes),
+        "answers.json": compact_json({"answers": answers.by_subject()} | identity),
+    }
+    if reference is not None:
+        # A run with another tolerance goes on from here.
+        texts["checkpoint"] = answers.to_text()
     return Outcome(
         verdict.result,
         verdict.reason,
         verdict.message,
         figures | dict(verdict.figures),
         Documents(
-            texts={
-                "subjects.txt": subject_table(scores, sizes),
-                "answers.json": compact_json(stored),
-            },
+            texts=texts,
             report={"identity": identity, "answers": _every_answer(data, answers)},
         ),
     )

@@ -12,11 +12,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from ascendllm.exceptions import SpecError
 
-__all__ = ["S3Source", "parse_uri", "quoted"]
+__all__ = ["S3Source", "parse_uri"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
@@ -45,15 +45,6 @@ class S3Source:
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
-    def url(self, key: str) -> str:
-        """The address of an object; with an empty key the bucket's own."""
-        return f"{self.root}/{quoted(key)}"
-
-
-def quoted(text: str, safe: str = "/") -> str:
-    """Percent-encoded as signatures want it: all but letters, digits and `-._~`, and `safe`."""
-    return quote(text, safe=safe + "-._~")
-
 
 def parse_uri(
     uri: str, endpoint: str | None, region: str | None, option: str = "--data"
@@ -74,6 +65,11 @@ def parse_uri(
         raise SpecError(
             "BadData",
             f"{option} {uri[:200]}: a key is printable and at most {KEY_BYTES} bytes long",
+        )
+    if key and any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")):
+        raise SpecError(
+            "BadData",
+            f"{option} {uri[:200]}: between its slashes a key holds a name that is not . or ..",
         )
     wanted = DEFAULT_REGION if region is None else region
     if not _REGION.fullmatch(wanted):

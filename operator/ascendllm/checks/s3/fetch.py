@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import xml.etree.ElementTree as ElementTree
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import S3Source
-from ascendllm.checks.s3.client import Missing, S3Client, open_client_session
-from ascendllm.checks.s3.signature import read_credentials
+from ascendllm.checks.s3.bucket import Bucket, open_bucket
+from ascendllm.checks.s3.credentials import read_credentials
+from ascendllm.checks.s3.refusal import Missing
 from ascendllm.exceptions import CheckError, SpecError
 
 __all__ = ["Limits", "fetch"]
@@ -61,25 +61,39 @@ async def fetch(
         SpecError: `BadData`, `BadCredentials`.
         CheckError: `DataUnreachable`, `DataRefused`, `DataChanged`.
     """
-    credentials = read_credentials(environment)
-    async with open_client_session() as session:
-        client = S3Client(session, source, credentials, limits.retry)
+    bucket = await asyncio.to_thread(
+        open_bucket, source, read_credentials(environment), limits.retry
+    )
+    cancelled = threading.Event()
+    try:
         if source.key and not source.key.endswith("/"):
             target = folder / _safe(PurePosixPath(source.key).name, source)
             try:
-                await _save(client, source.key, target, limits.object_bytes)
+                await asyncio.to_thread(
+                    _save, bucket, source.key, target, limits.object_bytes, cancelled
+                )
                 return target
             except Missing:
                 pass
-        return await _fetch_prefix(client, folder, wanted, limits)
+        return await _fetch_prefix(bucket, folder, wanted, limits, cancelled)
+    finally:
+        cancelled.set()
 
 
 async def _fetch_prefix(
-    client: S3Client, folder: Path, wanted: Callable[[str], bool], limits: Limits
+    bucket: Bucket,
+    folder: Path,
+    wanted: Callable[[str], bool],
+    limits: Limits,
+    cancelled: threading.Event,
 ) -> Path:
-    source = client.source
+    source = bucket.source
     prefix = f"{source.key.rstrip('/')}/" if source.key.strip("/") else ""
-    objects = [(n, size) for n, size in await _list(client, prefix, limits) if wanted(n)]
+    listed = await asyncio.to_thread(bucket.listing, prefix, limits.objects)
+    folders = {str(parent) for name, _ in listed for parent in PurePosixPath(name).parents}
+    objects = [
+        (name, size) for name, size in listed if wanted(name) and (size or name not in folders)
+    ]
     if not objects:
         raise SpecError(
             "BadData",
@@ -94,82 +108,55 @@ async def _fetch_prefix(
     root = folder / "data"
     gate = asyncio.Semaphore(IN_FLIGHT)
 
-    async def save(name: str) -> None:
+    async def save(name: str, size: int) -> None:
+        target = root.joinpath(*(_safe(part, source) for part in name.split("/")))
         async with gate:
-            target = root.joinpath(*(_safe(part, source) for part in name.split("/")))
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                await _save(client, prefix + name, target, limits.object_bytes)
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unwritable(source, target, error) from None
+            try:
+                await asyncio.to_thread(
+                    _save, bucket, prefix + name, target, limits.object_bytes, cancelled, size
+                )
             except Missing as error:
                 raise CheckError("DataChanged", f"{error}: it was listed a moment ago") from None
 
     try:
         async with asyncio.TaskGroup() as group:
-            for name, _ in objects:
-                group.create_task(save(name))
+            for name, size in objects:
+                group.create_task(save(name, size))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return root
 
 
-async def _list(client: S3Client, prefix: str, limits: Limits) -> list[tuple[str, int]]:
-    """Name below the prefix and size of each object (ListObjectsV2, page by page)."""
-    found: list[tuple[str, int]] = []
-    token: str | None = None
-    while True:
-        page = {"list-type": "2", "prefix": prefix}
-        if token is not None:
-            page["continuation-token"] = token
-        try:
-            root = _parsed(await client.listing(page), client.source)
-        except Missing as error:
-            raise CheckError("DataRefused", f"{error}; is this an S3 server?") from None
-        for item in root.iter("Contents"):
-            key, size = item.findtext("Key", ""), item.findtext("Size", "")
-            if not key.startswith(prefix) or not size.isdecimal() or len(size) > 19:
-                raise _odd(client.source, "names an object that was not asked for")
-            if not key.endswith("/") and key != prefix:
-                found.append((key[len(prefix) :], int(size)))
-        if len(found) > limits.objects:
-            raise SpecError(
-                "BadData",
-                f"{client.source}: more than {limits.objects} objects below it; name the folder "
-                "of the data itself",
-            )
-        if root.findtext("IsTruncated") != "true":
-            return found
-        following = root.findtext("NextContinuationToken")
-        if not following or following == token:
-            raise _odd(client.source, "is cut short with no way to go on")
-        token = following
-
-
-def _parsed(body: bytes, source: S3Source) -> ElementTree.Element:
-    """The listing's XML without namespaces; no document type, so no entities to expand."""
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise _odd(source, "declares a document type")
-    try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - bounded, and without entities
-    except ElementTree.ParseError as error:
-        raise _odd(source, f"is no XML ({error})") from None
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    if root.tag != "ListBucketResult":
-        raise _odd(source, f"is a {root.tag[:60]!r}")
-    return root
-
-
-async def _save(client: S3Client, key: str, target: Path, limit: int) -> None:
+def _save(
+    bucket: Bucket,
+    key: str,
+    target: Path,
+    limit: int,
+    cancelled: threading.Event,
+    listed: int | None = None,
+) -> None:
+    """Write an object to a file, in a thread; `listed` is its size by the listing."""
     try:
         with target.open("wb") as file:
-            async with aclosing(client.read(key, limit)) as parts:
-                async for part in parts:
-                    await asyncio.to_thread(file.write, part)
+            if listed == 0:
+                return  # perhaps the marker of a folder, which has no such key
+            for part in bucket.read(key, limit):
+                if cancelled.is_set():
+                    return
+                file.write(part)
+            size = file.tell()
     except OSError as error:
+        raise _unwritable(bucket.source, target, error) from None
+    if listed not in (None, size):
         raise CheckError(
-            "DataUnreachable",
-            f"{client.source}: {target} can't be written: {error.strerror}; is there room?",
-        ) from None
+            "DataChanged",
+            f"s3://{bucket.source.bucket}/{key}: {size} bytes came, {listed} were listed; run "
+            "again",
+        )
 
 
 def _safe(name: str, source: S3Source) -> str:
@@ -181,5 +168,7 @@ def _safe(name: str, source: S3Source) -> str:
     return name
 
 
-def _odd(source: S3Source, what: str) -> CheckError:
-    return CheckError("DataRefused", f"{source}: the server's listing {what}; is it an S3 server?")
+def _unwritable(source: S3Source, target: Path, error: OSError) -> CheckError:
+    return CheckError(
+        "DataUnreachable", f"{source}: {target} can't be written: {error.strerror}; is there room?"
+    )

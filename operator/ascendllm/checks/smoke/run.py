@@ -6,7 +6,7 @@ After one that got no answer the others are skipped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,7 +24,7 @@ from ascendllm.checks.smoke.prompts import PromptCase
 from ascendllm.checks.smoke.replicas import Replica, find_replicas
 from ascendllm.checks.smoke.report import Report
 from ascendllm.checks.smoke.shapes import Kind
-from ascendllm.checks.smoke.table import Check, checks_for
+from ascendllm.checks.smoke.table import Check, Group, checks_for
 from ascendllm.checks.together import together
 from ascendllm.exceptions import CheckError
 
@@ -43,7 +43,7 @@ class SmokeOptions:
         endpoint: Their address; a name with several addresses stands for several servers.
         kind: base asks /v1/completions, instruct /v1/chat/completions.
         prompts: The user's own.
-        parameters: Whether the request parameters are tried.
+        without: The groups of checks that are left out.
         max_num_seqs: How many requests a server computes at once; None where that is not known.
         request_timeout: Seconds for one answer.
         time_limit: Seconds for all of it.
@@ -54,7 +54,7 @@ class SmokeOptions:
     endpoint: Endpoint
     kind: Kind = "base"
     prompts: Sequence[PromptCase] = ()
-    parameters: bool = True
+    without: Collection[Group] = ()
     max_num_seqs: int | None = None
     request_timeout: float = 120.0
     time_limit: float = 1800.0
@@ -122,7 +122,7 @@ class _Step:
 
 def _steps(options: SmokeOptions, *, first: bool) -> list[_Step]:
     """The checks of one server, and on the first one the user's prompts."""
-    table = checks_for(options.kind, parameters=options.parameters, first=first)
+    table = checks_for(options.kind, without=options.without, first=first)
     prompts = options.prompts if first else ()
     return [_of_table(check) for check in table] + [
         _Step(f"prompt{number}", partial(_prompt, case=case), gates=True)

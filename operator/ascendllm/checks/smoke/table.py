@@ -2,8 +2,7 @@
 
 - GATE: a wrong answer is `Failed`, and so is smoke.
 - SOFT: a wrong answer is noted as `Inconclusive` and fails nothing. Healthy servers can miss it:
-  bf16 sums depend on the batch, models differ in what they know, and a model with random weights is
-  garbage by right.
+  bf16 sums depend on the batch, and models differ in what they know.
 - A check that finds nothing to look at (no API key, no /metrics, a context that is too short, other
   clients meanwhile) is `Skipped` with the reason, whatever it is here.
 - A server that does not answer, answers 5xx, or answers for another model ends smoke in `Error`.
@@ -14,8 +13,9 @@ version and the options that all of them share.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from ascendllm.checks.smoke.context import Context
 from ascendllm.checks.smoke.groups import (
@@ -33,9 +33,13 @@ from ascendllm.checks.smoke.groups import (
 )
 from ascendllm.checks.smoke.shapes import Kind
 
-__all__ = ["TABLE", "Check", "checks_for"]
+__all__ = ["TABLE", "Check", "Group", "checks_for"]
 
 Step = Callable[[Context], Awaitable[str | None]]
+
+Group = Literal["language", "parameters"]
+"""The groups that can be left out: `--no-language` for models of something else than English text
+(or with random weights), `--no-parameters`."""
 
 GATE, SOFT = True, False
 EVERY, FIRST = True, False
@@ -51,7 +55,7 @@ class Check:
         gates: Whether a wrong answer fails smoke.
         every: Whether each server is looked at.
         kind: The kind of model that it is for; None: both.
-        parameters: Whether it belongs to the group that `--no-parameters` leaves out.
+        group: The group that it is left out with; None: it is always done.
     """
 
     name: str
@@ -59,7 +63,7 @@ class Check:
     gates: bool = GATE
     every: bool = FIRST
     kind: Kind | None = None
-    parameters: bool = False
+    group: Group | None = None
 
 
 TABLE = (
@@ -74,9 +78,9 @@ TABLE = (
     Check("usage", completion.usage, GATE, EVERY),
     # 3. Is it language?
     Check("logProbabilities", text.log_probabilities, GATE, EVERY),
-    Check("language", text.language, SOFT, EVERY),
-    Check("variety", text.variety, SOFT, EVERY),
-    Check("knowledge", text.knowledge, SOFT, EVERY),
+    Check("language", text.language, GATE, EVERY, group="language"),
+    Check("variety", text.variety, SOFT, EVERY, group="language"),
+    Check("knowledge", text.knowledge, SOFT, EVERY, group="language"),
     # 5. Stop, n, logprobs
     Check("stop", sampling.stop),
     Check("n", sampling.several),
@@ -99,35 +103,33 @@ TABLE = (
     Check("burst", burst.burst, GATE, EVERY),
     Check("idle", counters.idle, SOFT, EVERY),
     # The request parameters
-    Check("temperature", parameters.temperature, parameters=True),
-    Check("topK", parameters.top_k, parameters=True),
-    Check("topKOfOne", parameters.top_k_of_one, SOFT, parameters=True),
-    Check("topP", parameters.top_p, parameters=True),
-    Check("presencePenalty", parameters.presence_penalty, parameters=True),
-    Check("frequencyPenalty", parameters.frequency_penalty, parameters=True),
-    Check("repetitionPenalty", parameters.repetition_penalty, parameters=True),
-    Check("choices", parameters.n, parameters=True),
-    Check("stopStrings", parameters.stop, parameters=True),
-    Check("ignoreEos", parameters.ignore_eos, parameters=True),
-    Check("minTokens", parameters.min_tokens, parameters=True),
-    Check("seed", parameters.seed, parameters=True),
-    Check("seedRepeats", parameters.seed_repeats, SOFT, parameters=True),
-    Check("beamSearch", parameters.beam_search, parameters=True),
+    Check("temperature", parameters.temperature, group="parameters"),
+    Check("topK", parameters.top_k, group="parameters"),
+    Check("topKOfOne", parameters.top_k_of_one, SOFT, group="parameters"),
+    Check("topP", parameters.top_p, group="parameters"),
+    Check("presencePenalty", parameters.presence_penalty, group="parameters"),
+    Check("frequencyPenalty", parameters.frequency_penalty, group="parameters"),
+    Check("repetitionPenalty", parameters.repetition_penalty, group="parameters"),
+    Check("choices", parameters.n, group="parameters"),
+    Check("stopStrings", parameters.stop, group="parameters"),
+    Check("ignoreEos", parameters.ignore_eos, group="parameters"),
+    Check("minTokens", parameters.min_tokens, group="parameters"),
+    Check("seed", parameters.seed, group="parameters"),
+    Check("seedRepeats", parameters.seed_repeats, SOFT, group="parameters"),
+    Check("beamSearch", parameters.beam_search, group="parameters"),
 )
 
 
-def checks_for(kind: Kind, *, parameters: bool, first: bool) -> tuple[Check, ...]:
+def checks_for(kind: Kind, *, without: Collection[Group] = (), first: bool) -> tuple[Check, ...]:
     """The checks of one server.
 
     Args:
         kind: The model's kind.
-        parameters: Whether the request parameters are tried.
+        without: The groups that are left out.
         first: Whether it is the first server behind the address.
     """
     return tuple(
         check
         for check in TABLE
-        if check.kind in (None, kind)
-        and (first or check.every)
-        and (parameters or not check.parameters)
+        if check.kind in (None, kind) and (first or check.every) and check.group not in without
     )

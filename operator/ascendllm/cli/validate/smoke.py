@@ -28,6 +28,12 @@ __all__ = ["command"]
     help="Try the request parameters too: top_k, penalties, n, stop, beam search and so on.",
 )
 @click.option(
+    "--language/--no-language",
+    default=True,
+    show_default=True,
+    help="Expect English: a plain paragraph costs what it costs a trained model.",
+)
+@click.option(
     "--max-num-seqs",
     type=click.IntRange(1, MOST_IN_FLIGHT),
     help="How many requests the server computes at once; the burst is one more [17].",
@@ -37,15 +43,19 @@ def command(
     kind: Literal["base", "instruct"],
     prompts: str | None,
     parameters: bool,
+    language: bool,
     max_num_seqs: int | None,
 ) -> None:
     """Health, names, shapes, refusals, counters, a burst, request parameters, own prompts."""
     from ascendllm.checks.smoke.prompts import read_prompts
     from ascendllm.checks.smoke.run import SMOKE, SmokeOptions, check_smoke
+    from ascendllm.checks.smoke.table import Group
 
     try:
         cases = read_prompts(prompts) if prompts is not None else ()
     except SpecError as error:
         raise click.UsageError(error.message) from None
-    options = SmokeOptions(common.endpoint, kind, cases, parameters, max_num_seqs)
+    wanted: dict[Group, bool] = {"language": language, "parameters": parameters}
+    without = [group for group, asked in wanted.items() if not asked]
+    options = SmokeOptions(common.endpoint, kind, cases, without, max_num_seqs)
     run(SMOKE, partial(check_smoke, options), common)

@@ -25,10 +25,15 @@ def bench_call(given: Given) -> Call:
     memory = 1 + int((streams - 1) // _STREAMS_PER_GIB)
     return Call(
         [
-            f"--input-tokens={bench.input_tokens}",
-            f"--output-tokens={bench.output_tokens}",
+            *(
+                ["--dataset=sharegpt", *files.arguments]
+                if sharegpt is not None
+                else [
+                    f"--input-tokens={bench.input_tokens}",
+                    f"--output-tokens={bench.output_tokens}",
+                ]
+            ),
             *_load(bench),
-            *(["--dataset=sharegpt", *files.arguments] if sharegpt is not None else []),
             *_extras(bench),
             *_bounds(bench),
             f"--npus={npus}",

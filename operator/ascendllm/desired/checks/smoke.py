@@ -27,4 +27,6 @@ def smoke_call(given: Given) -> Call:
         arguments.append(f"--prompts={text}")
     if not smoke.parameters:
         arguments.append("--no-parameters")
+    if not smoke.language:
+        arguments.append("--no-language")
     return Call(arguments)

@@ -7,7 +7,6 @@ Answers are read (JSON) only while nothing else is due, unless too many wait.
 
 from __future__ import annotations
 
-import itertools
 import math
 import select
 import selectors
@@ -26,6 +25,7 @@ from ascendllm.checks.bench.load.connection import (
     Target,
 )
 from ascendllm.checks.bench.load.frames import Plan
+from ascendllm.checks.bench.load.pool import BOTH, MOST_GREETED, READ_ON, Pool
 from ascendllm.checks.bench.load.wire import Clock
 from ascendllm.checks.bench.measured import Measured
 from ascendllm.checks.bench.tally import to_units
@@ -33,12 +33,6 @@ from ascendllm.checks.endpoint import unreachable
 from ascendllm.exceptions import CheckError
 
 __all__ = ["Load"]
-
-READ_ON = selectors.EVENT_READ
-BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
-
-MOST_OPENING = 64
-"""Connections that are opened at the same time."""
 
 SLICE = 16
 """Pieces that are read in one go: some 60 microseconds."""
@@ -48,9 +42,6 @@ MOST_WAITING = 200_000
 
 IDLE_SECONDS = 2.0
 """A used connection that idles longer is replaced: vLLM's server closes it after 5 s."""
-
-MOST_GREETED = 8
-"""Greeted connections that the server may close before it is taken for one that keeps none."""
 
 GREETING_SECONDS = 30.0
 LOOK_SECONDS = 0.25
@@ -72,14 +63,9 @@ class Load:
         self._plan = plan
         self._tell = tell
         self._heard = heard
-        self._target = Target(plan.endpoint)
-        self._addresses = itertools.cycle(plan.addresses)
         self._clock = Clock()
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ, None)
-        self._connections: set[Connection] = set()
-        self._idle: list[Connection] = []
-        self._opening = 0
         self._backlog: Backlog = deque()
         self._requests: deque[Prepared] = deque()
         self._due: deque[float] = deque()
@@ -88,10 +74,6 @@ class Load:
         self._closed_loop = True
         self._in_flight = 0
         self._measuring = False
-        self._greeting = True
-        """Whether a new connection is greeted: not once the server turns out to close those."""
-        self._lost = 0
-        """Idle connections that the server has closed before the load."""
         self._wanted = plan.connections if plan.concurrency is None else plan.concurrency
         """Connections to hold ready for the load's start."""
         self._start = math.inf
@@ -100,6 +82,10 @@ class Load:
         self._looked = 0.0
         self.measured = Measured()
         self.failed = 0
+        self._target = Target(plan.endpoint)
+        self._pool = Pool(
+            self._target, plan.addresses, self._selector, self._backlog, self.measured.connect
+        )
 
     def prepare(self) -> None:
         """Open the connections, each with an answered request, and warm the server up.
@@ -108,19 +94,23 @@ class Load:
             CheckError: The server can't be reached, or a warm-up failed.
         """
         plan = self._plan
-        self.wait(lambda: len(self._idle) >= self._wanted)
-        self._greeting = False
+        self.wait(lambda: len(self._pool.idle) >= self._wanted, self._wanted * 2 + MOST_GREETED)
+        self._pool.greeting = False
         self._requests.extend(self._target.prepared(r, plan.salt) for r in plan.warmups)
         self._run([self._clock.now] * min(len(self._requests), self._wanted))
         self._requests.extend(self._target.prepared(r, plan.salt) for r in plan.requests)
         self._plan = replace(plan, requests=(), warmups=())  # they are bytes now, once is enough
 
-    def wait(self, until: Callable[[], bool]) -> None:
-        """Keep the connections fresh until something has happened."""
+    def wait(self, until: Callable[[], bool], most_lost: float = math.inf) -> None:
+        """Keep the connections fresh until something has happened.
+
+        Raises:
+            CheckError: `ServerUnreachable`, also where the server has closed more than `most_lost`.
+        """
         while not until():
-            missing = self._wanted - len(self._connections)
-            for _ in range(min(missing, MOST_OPENING - self._opening)):
-                self._open()
+            self._pool.open_more(self._wanted - len(self._pool.connections))
+            if self._pool.lost > most_lost:
+                raise self._pool.all_lost()
             self._turn()
 
     def run(self, start: float) -> Measured:
@@ -146,8 +136,7 @@ class Load:
 
     def close(self) -> None:
         """Close everything."""
-        for connection in self._connections:
-            connection.wire.close()
+        self._pool.close()
         self._selector.close()
 
     def _run(self, due: list[float]) -> None:
@@ -196,25 +185,27 @@ class Load:
             now = time.monotonic()
             while self._schedule and self._schedule[0] <= now:
                 self._due.append(self._schedule.popleft())
-        while self._due and self._idle:
-            self._send(self._idle.pop())
-        for _ in range(min(len(self._due) - self._opening, MOST_OPENING - self._opening)):
-            if len(self._connections) >= self._plan.most_in_flight:
-                raise CheckError(
-                    "TooManyInFlight",
-                    f"{len(self._connections)} requests are in flight and more are due: the server "
-                    "does not keep up with this rate; lower --request-rate or raise --processes",
-                )
-            self._open()
+        while self._due and self._pool.idle:
+            self._send(self._pool.idle.pop())
+        missing = len(self._due) - self._pool.opening
+        if missing > 0 and len(self._pool.connections) >= self._plan.most_in_flight:
+            raise CheckError(
+                "TooManyInFlight",
+                f"{self._in_flight} requests are in flight and more are due: the server does not "
+                "keep up with this rate; lower --request-rate, or raise --shards",
+            )
+        self._pool.open_more(missing)
 
     def _send(self, connection: Connection) -> None:
         if connection.used and connection.wire.ended():
-            self._drop(connection)
+            self._pool.drop(connection)
             return
         try:
             connection.send(self._requests[0], self._due[0], self._measuring)
         except OSError:
-            self._drop(connection)  # nothing left this machine: it goes over another connection
+            self._pool.drop(
+                connection
+            )  # nothing left this machine: it goes over another connection
             return
         self._requests.popleft()
         self._due.popleft()
@@ -222,27 +213,10 @@ class Load:
         if connection.wire.wants_write:
             self._selector.modify(connection.wire.socket, BOTH, connection)
 
-    def _open(self) -> None:
-        address = next(self._addresses)
-        try:
-            connection = Connection(self._target, address, self._backlog)
-        except OSError as error:
-            raise unreachable(f"connecting to {address}", error) from None
-        self._connections.add(connection)
-        self._opening += 1
-        self._selector.register(connection.wire.socket, BOTH, connection)
-
-    def _drop(self, connection: Connection) -> None:
-        self._selector.unregister(connection.wire.socket)
-        self._connections.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        connection.wire.close()
-
     def _serve(self, connection: Connection, mask: int) -> None:
         stage = connection.stage
         if stage is Stage.OPENING:
-            self._advance(connection)
+            self._pool.advance(connection)
             return
         try:
             if mask & selectors.EVENT_WRITE:
@@ -265,27 +239,7 @@ class Load:
         if connection.stage is Stage.IDLE and stage is not Stage.IDLE:
             self._free(connection, stage, late is not None and connection.keep)
         elif late is None:
-            self._lose(connection)
-
-    def _advance(self, connection: Connection) -> None:
-        """Go on with opening, then greet."""
-        try:
-            if not connection.wire.advance():
-                wanted = BOTH if connection.wire.wants_write else READ_ON
-                self._selector.modify(connection.wire.socket, wanted, connection)
-                return
-            self._opening -= 1
-            wire = connection.wire
-            self.measured.connect.add((to_units(wire.opened - wire.began),))
-            self._selector.modify(wire.socket, READ_ON, connection)
-            if self._greeting:
-                connection.greet()
-            else:
-                connection.stage = Stage.IDLE
-                self._idle.append(connection)
-        except OSError as error:
-            what = f"connecting to {self._target.endpoint.root}"
-            raise unreachable(what, error) from None
+            self._pool.lose(connection)
 
     def _free(self, connection: Connection, before: Stage, keep: bool) -> None:
         """A response has ended."""
@@ -296,26 +250,11 @@ class Load:
             if self._closed_loop and len(self._requests) > len(self._due) and exchange:
                 self._due.append(exchange.end)
         if keep and not connection.wire.wants_write:
-            self._idle.append(connection)
+            self._pool.idle.append(connection)
         elif before is Stage.BUSY:
-            self._drop(connection)
+            self._pool.drop(connection)
         else:
-            self._lose(connection)
-
-    def _lose(self, connection: Connection) -> None:
-        """The server has closed a connection that carried no request of the load."""
-        self._drop(connection)
-        if self._measuring:
-            return
-        self._lost += 1
-        if self._lost > MOST_GREETED:
-            self._greeting = False
-        if self._lost > 2 * self._wanted + MOST_GREETED:
-            raise CheckError(
-                "ServerUnreachable",
-                f"{self._target.endpoint.root} closes connections before a request is sent: "
-                f"{self._lost} so far; is a proxy in between?",
-            )
+            self._pool.lose(connection)
 
     def _read_on(self) -> None:
         """Read some of what the answers said."""
@@ -337,7 +276,7 @@ class Load:
         """What is looked at now and then: deadlines, idle connections, progress."""
         now = self._looked = self._clock.now
         plan = self._plan
-        for connection in self._connections:
+        for connection in self._pool.connections:
             silent = now - connection.heard
             if connection.exchange is not None:
                 lasts = now - connection.exchange.start
@@ -346,8 +285,8 @@ class Load:
                     raise unreachable(WHAT, TimeoutError())
             elif connection.stage is not Stage.IDLE and silent > GREETING_SECONDS:
                 raise unreachable(GREETING, TimeoutError())
-        for connection in [c for c in self._idle if c.used and now - c.heard > IDLE_SECONDS]:
-            self._drop(connection)
+        for connection in [c for c in self._pool.idle if c.used and now - c.heard > IDLE_SECONDS]:
+            self._pool.drop(connection)
             if not self._closed_loop:
-                self._open()
+                self._pool.open_more(1)
         self._tell(self.measured.completed)

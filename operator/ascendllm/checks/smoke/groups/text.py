@@ -5,8 +5,8 @@ means the same for every tokenizer. Uniform guessing over bytes costs 8. Over th
 vocabulary of 32,000 to 150,000 it costs 3.3 to 3.8, and that is what random weights come to. Words
 drawn by their frequency alone cost about 2.3. Trained models need 1.0 (124 million parameters) down
 to 0.6. So `LIMIT` is above any trained model that has read English and below any that has not been
-trained; it decides nothing, since a model of another purpose may be right to miss it. `BROKEN` is
-what no model that computes rightly reaches.
+trained, or that is computed wrongly. A model of something else than text is right to miss it:
+`--no-language` leaves it out. `BROKEN` is what no model that computes rightly reaches.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ async def language(context: Context) -> str:
     if bits is None:
         raise NotApplicableError("the paragraph's log-probabilities are not known")
     if bits > LIMIT:
-        raise WrongError(f"at most {LIMIT} bits a byte of plain English", f"{bits:.2f}")
+        raise WrongError(
+            f"at most {LIMIT} bits a byte of plain English (language: false leaves this out)",
+            f"{bits:.2f}: the model talks nonsense",
+        )
     return f"{bits:.2f} bits a byte"
 
 
