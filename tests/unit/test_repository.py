@@ -43,8 +43,10 @@ MACHINE_PATHS = [
 TESTS = "tests/requirements.txt"
 BUILD = "images/build-requirements.txt"
 IMAGES = [f"images/{name}/requirements.txt" for name in ("operator", "validator", "simulator")]
+EVALS = "images/evals/requirements.txt"
+EVALS_SOURCES = "images/evals/source-requirements.txt"
 VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
-LOCKS = [TESTS, BUILD, *IMAGES, *VLLM]
+LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, *VLLM]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -133,13 +135,14 @@ def test_a_lock_pins_and_hashes_every_package(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "wanted"),
     [
-        (TESTS, direct(extras=("operator",), groups=("dev",))),
+        (TESTS, direct(extras=("operator", "checks"), groups=("dev",))),
         (IMAGES[0], direct(extras=("operator",))),
-        (IMAGES[1], direct()),
+        (IMAGES[1], direct(extras=("checks",))),
         (IMAGES[2], direct()),
+        (EVALS, direct(extras=("evals",))),
         (BUILD, [Requirement(text) for text in PROJECT["build-system"]["requires"]]),
     ],
-    ids=LOCKS[:1] + IMAGES + [BUILD],
+    ids=[TESTS, *IMAGES, EVALS, BUILD],
 )
 def test_a_lock_fits_what_the_project_asks_for(lock: str, wanted: list[Requirement]) -> None:
     pins = locked(lock)
@@ -164,6 +167,13 @@ def test_the_real_vllm_is_the_one_that_is_simulated() -> None:
     assert "lm-eval" not in image
     for name, requirement in image.items():
         assert version(requirement) == version(tests[name]), name
+
+
+def test_evaluations_run_with_the_versions_of_the_other_checks() -> None:
+    validator, evals = locked(IMAGES[1]), locked(EVALS)
+    for name in validator.keys() & evals.keys():
+        assert version(validator[name]) == version(evals[name]), name
+    assert not {"torch", "transformers", "kopf", "kubernetes"} & evals.keys()
 
 
 @pytest.mark.parametrize("lock", IMAGES[1:])

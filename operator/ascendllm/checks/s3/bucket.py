@@ -114,6 +114,7 @@ class Bucket:
                     raise CheckError("DataChanged", f"{what}: its size changed while it was read")
                 size, tag = answer.meta["size"], answer.meta["e_tag"]
                 if size > limit:
+                    del answer  # a traceback would keep it, and the connection with it
                     raise SpecError(
                         "BadData",
                         f"{what:.200}: {size} bytes, at most {limit} are read; is it the right "
