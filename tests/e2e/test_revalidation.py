@@ -145,7 +145,7 @@ def test_a_new_value_of_the_annotation_proves_it_again_under_its_clients(space: 
         after = space.status(LLAMA)
         told = [event.item for event in watch.events]
 
-    assert set(answers) == {"200"}, set(answers)
+    assert set(answers) == {"200"}, answers
     assert len(answers) > 10
     assert after["verdict"] == "Passed"
     for kind in ("Ready", "Available"):

@@ -31,8 +31,10 @@ PAGE = 1000
 """The most objects in one page of a listing (Amazon S3 API reference, ListObjectsV2)."""
 
 CONNECT = timedelta(seconds=10)
-SILENCE = timedelta(seconds=60)
+SILENCE = timedelta(seconds=30)
 WHOLE_REQUEST = timedelta(minutes=5)
+RETRYING = timedelta(minutes=2)
+"""No retry begins later than this after a request's begin; a cancelled fetch waits that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def open_bucket(source: S3Source, credentials: Credentials | None, retry: RetryP
             },
             retry_config={
                 "max_retries": retry.attempts - 1,
-                "retry_timeout": WHOLE_REQUEST,
+                "retry_timeout": RETRYING,
                 "backoff": {
                     "init_backoff": timedelta(seconds=retry.first),
                     "max_backoff": timedelta(seconds=retry.longest),
