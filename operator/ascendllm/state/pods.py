@@ -138,6 +138,7 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
             str(status.get("reason") or "PodFailed"),
             _cut(f"pod {name} failed: {status.get('message', 'no message')}"),
         )
+    container = _not_begun(status) or container
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason", ""))
@@ -161,6 +162,16 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
     if scheduled.get("status") == "True":
         return Stage("Pulling", f"pod {name} is being set up on its node")
     return Stage("Scheduling", f"pod {name} waits for a node")
+
+
+def _not_begun(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The init container that can't begin: the serving one behind it only waits for it."""
+    containers: Sequence[Mapping[str, Any]] = status.get("initContainerStatuses") or []
+    for container in containers:
+        reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+        if reason and reason not in _SETTING_UP:
+            return container
+    return None
 
 
 def _crash(name: str, container: Mapping[str, Any]) -> str:

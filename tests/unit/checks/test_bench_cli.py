@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.pki import Authority
-from unit.checks.bench_raw_server import Call, RawServer, right
+from unit.checks.bench_raw_server import Call, RawServer
 
 OPERATOR = Path(__file__).parents[3] / "operator"
 LOAD = ("--input-tokens=12", "--output-tokens=5", "--concurrency=2", "--requests=4")
@@ -75,7 +75,7 @@ async def test_sharegpt_with_the_lengths_of_the_file(tmp_path: Path) -> None:
     turns.append({"from": "gpt", "value": "six seven eight nine ten eleven"})
     talk = [{"id": str(n), "conversations": turns} for n in range(4)]
     (tmp_path / "talk.json").write_text(json.dumps(talk))
-    server = RawServer(right)
+    server = RawServer(some_time)
     async with server.serve():
         code, out, err = await run(
             *(f"--base-url={server.url}", "--dataset=sharegpt", "--concurrency=1"),

@@ -8,6 +8,7 @@ import random
 import ssl
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ OBJECTS = {
     "mmlu/dev/": b"",
     "mmlu/dev/x_dev.csv": b"dev",
     "mmlu/test/x_test.csv": b"test",
+    "mmlu/test/none_test.csv": b"",
     ODD: b"odd",
     "mmlu/note.txt": b"",
     "mmlu.tar": LONG,
@@ -39,7 +41,8 @@ OBJECTS = {
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("no_proxy", raising=False)
 
 
 async def fetched(
@@ -125,11 +128,17 @@ async def test_an_object_and_a_prefix(virtual: bool) -> None:
         assert await fetched(server, "s3://data-bucket/mmlu.tar") == {"mmlu.tar": LONG}
         assert len(server.seen) == 2, "two ranges"
         below = {"dev/x_dev.csv": b"dev", "test/x_test.csv": b"test", ODD[5:]: b"odd"}
+        below["test/none_test.csv"] = b""
         assert await fetched(server, "s3://data-bucket/mmlu") == below
         assert await fetched(server, "s3://data-bucket/mmlu/") == below
         assert await fetched(server, f"s3://data-bucket/{ODD}") == {ODD[10:]: b"odd"}
         assert await fetched(server, "s3://data-bucket/mmlu/note.txt") == {"note.txt": b""}
-        assert len(await fetched(server, "s3://data-bucket")) == 4
+        assert len(await fetched(server, "s3://data-bucket")) == 5
+
+
+async def test_a_prefix_of_any_name() -> None:
+    async with S3Server({"sets/data/a.csv": b"a"}).serve() as server:
+        assert await fetched(server, "s3://data-bucket/sets/data") == {"a.csv": b"a"}
 
 
 async def test_what_was_fetched_is_gone_afterwards(tmp_path: Path) -> None:
@@ -339,7 +348,8 @@ async def test_nothing_is_asked_after_a_cancellation() -> None:
     server = S3Server(OBJECTS, hold=(asked, go))
     async with server.serve():
         task = asyncio.create_task(fetched(server, "s3://data-bucket/mmlu.tar"))
-        await asked.wait()
+        async with asyncio.timeout(30):
+            await asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -386,7 +396,7 @@ async def test_no_key_is_ever_shown(capfd: pytest.CaptureFixture[str]) -> None:
         for keys in (secret, secret | {"AWS_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"]}):
             with pytest.raises(CheckError, match="SignatureDoesNotMatch") as caught:
                 await fetched(server, "s3://data-bucket/mmlu.tar", keys)
-            messages.append(f"{caught.value!r} {caught.value}")
+            messages += [repr(caught.value), *traceback.format_exception(caught.value)]
     credentials = Credentials("AKIDOTHER", "hush", "whisper")
     messages += [repr(credentials), "".join(capfd.readouterr())]
     for text in messages:

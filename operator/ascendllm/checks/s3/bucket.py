@@ -7,11 +7,12 @@ or SSL_CERT_DIR; proxies are those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import S3Source
@@ -21,7 +22,7 @@ from ascendllm.exceptions import CheckError, SpecError
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import S3Config, S3Store
+    from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
 
 __all__ = ["Bucket", "open_bucket"]
 
@@ -45,11 +46,13 @@ class Bucket:
         source: The bucket.
         credentials: None for anonymous requests.
         store: obstore's.
+        cancelled: Once it is set, no further range is asked for, and what came is not all.
     """
 
     source: S3Source
     credentials: Credentials | None
     store: S3Store
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
     def listing(self, prefix: str, most: int) -> list[tuple[str, int]]:
         """Name below the prefix, and size in bytes, of each object.
@@ -102,7 +105,7 @@ class Bucket:
         what = f"s3://{self.source.bucket}/{key}"
         offset, size, tag = 0, -1, None
         with self._errors(what):
-            while offset != size:
+            while offset != size and not self.cancelled.is_set():
                 options: GetOptions = {"range": (offset, offset + CHUNK_BYTES)}
                 if tag is not None:
                     options["if_match"] = tag
@@ -161,7 +164,15 @@ def open_bucket(source: S3Source, credentials: Credentials | None, retry: RetryP
     Raises:
         CheckError: `NoS3`: obstore is not installed; `DataUnreachable`: no certificate authorities.
     """
-    library, problem = _library()
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import S3Store
+    except ImportError:
+        raise CheckError(
+            "NoS3",
+            "reading s3:// needs the Python package obstore, which is not installed: install "
+            "ascendllm[checks], or give a path",
+        ) from None
     # All that the address and the keys say is given, so that no AWS_… variable can say otherwise.
     config: S3Config = {
         "endpoint": source.root,
@@ -175,43 +186,27 @@ def open_bucket(source: S3Source, credentials: Credentials | None, retry: RetryP
         config["secret_access_key"] = credentials.secret_key
         if credentials.token is not None:
             config["session_token"] = credentials.token
+    client: ClientConfig = {
+        "allow_http": source.root.startswith("http://"),
+        "allow_invalid_certificates": False,
+        "connect_timeout": CONNECT,
+        "read_timeout": SILENCE,
+        "timeout": WHOLE_REQUEST,
+    }
+    tries: RetryConfig = {
+        "max_retries": retry.attempts - 1,
+        "retry_timeout": RETRYING,
+        "backoff": {
+            "init_backoff": timedelta(seconds=retry.first),
+            "max_backoff": timedelta(seconds=retry.longest),
+        },
+    }
     try:
-        store = library.S3Store(
-            source.bucket,
-            config=config,
-            client_options={
-                "allow_http": source.root.startswith("http://"),
-                "allow_invalid_certificates": False,
-                "connect_timeout": CONNECT,
-                "read_timeout": SILENCE,
-                "timeout": WHOLE_REQUEST,
-            },
-            retry_config={
-                "max_retries": retry.attempts - 1,
-                "retry_timeout": RETRYING,
-                "backoff": {
-                    "init_backoff": timedelta(seconds=retry.first),
-                    "max_backoff": timedelta(seconds=retry.longest),
-                },
-            },
-        )
-    except problem as error:
+        store = S3Store(source.bucket, config=config, client_options=client, retry_config=tries)
+    except BaseError as error:
         raise CheckError(
             "DataUnreachable",
             f"{source}: no client for it can be made ({str(error).splitlines()[0]:.200}); let "
             "SSL_CERT_FILE name a file of certificate authorities, or install the system's",
         ) from None
     return Bucket(source, credentials, store)
-
-
-def _library() -> tuple[Any, type[Exception]]:
-    try:
-        import obstore.store
-        from obstore.exceptions import BaseError
-    except ImportError:
-        raise CheckError(
-            "NoS3",
-            "reading s3:// needs the Python package obstore, which is not installed: install "
-            "ascendllm[checks], or give a path",
-        ) from None
-    return obstore.store, BaseError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -64,28 +63,21 @@ async def fetch(
     bucket = await asyncio.to_thread(
         open_bucket, source, read_credentials(environment), limits.retry
     )
-    cancelled = threading.Event()
     try:
         if source.key and not source.key.endswith("/"):
             target = folder / _safe(PurePosixPath(source.key).name, source)
             try:
-                await asyncio.to_thread(
-                    _save, bucket, source.key, target, limits.object_bytes, cancelled
-                )
+                await asyncio.to_thread(_save, bucket, source.key, target, limits.object_bytes)
                 return target
             except Missing:
-                pass
-        return await _fetch_prefix(bucket, folder, wanted, limits, cancelled)
+                target.unlink()
+        return await _fetch_prefix(bucket, folder, wanted, limits)
     finally:
-        cancelled.set()
+        bucket.cancelled.set()
 
 
 async def _fetch_prefix(
-    bucket: Bucket,
-    folder: Path,
-    wanted: Callable[[str], bool],
-    limits: Limits,
-    cancelled: threading.Event,
+    bucket: Bucket, folder: Path, wanted: Callable[[str], bool], limits: Limits
 ) -> Path:
     source = bucket.source
     prefix = f"{source.key.rstrip('/')}/" if source.key.strip("/") else ""
@@ -117,7 +109,7 @@ async def _fetch_prefix(
                 raise _unwritable(source, target, error) from None
             try:
                 await asyncio.to_thread(
-                    _save, bucket, prefix + name, target, limits.object_bytes, cancelled, size
+                    _save, bucket, prefix + name, target, limits.object_bytes, size
                 )
             except Missing as error:
                 raise CheckError("DataChanged", f"{error}: it was listed a moment ago") from None
@@ -131,22 +123,13 @@ async def _fetch_prefix(
     return root
 
 
-def _save(
-    bucket: Bucket,
-    key: str,
-    target: Path,
-    limit: int,
-    cancelled: threading.Event,
-    listed: int | None = None,
-) -> None:
+def _save(bucket: Bucket, key: str, target: Path, limit: int, listed: int | None = None) -> None:
     """Write an object to a file, in a thread; `listed` is its size by the listing."""
     try:
         with target.open("wb") as file:
             if listed == 0:
                 return  # perhaps the marker of a folder, which has no such key
             for part in bucket.read(key, limit):
-                if cancelled.is_set():
-                    return
                 file.write(part)
             size = file.tell()
     except OSError as error:
