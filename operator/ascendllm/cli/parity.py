@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ascendllm.cli.validate.common import FILE, kind_option
+from ascendllm.cli.validate.common import FILE, NumberRange, kind_option
 from ascendllm.exceptions import CheckError, SpecError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def command() -> None:
     help="Of the model: what a server was started with; what transformers shall load.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where transformers puts it.")
-@click.option("--timeout", type=click.FloatRange(1, 7 * 86400), default=21600, show_default=True)
+@click.option("--timeout", type=NumberRange(1, 7 * 86400), default=21600, show_default=True)
 def record_command(**values: Any) -> None:
     """Record greedy answers and log-probabilities from a trusted server or a model's folder."""
     options = _Options(**values)

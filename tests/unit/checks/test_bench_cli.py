@@ -106,12 +106,23 @@ async def test_sharegpt_with_the_lengths_of_the_file(tmp_path: Path) -> None:
         (["--shards=2"], "--run-configmap"),
         (["--shards=2", "--run-configmap=x"], "JOB_COMPLETION_INDEX"),
         (["--goodput-ttft-ms=0"], "--goodput-ttft-ms"),
+        (["--goodput-ttft-ms=nan"], "--goodput-ttft-ms"),
+        (["--timeout=nan"], "--timeout"),
+        (["--request-rate=5", "--concurrency=3"], "leave out --concurrency"),
     ],
 )
 async def test_a_wrong_command_line(arguments: list[str], named: str) -> None:
     code, out, err = await run("--base-url=http://127.0.0.1:1", *arguments)
     assert (code, out) == (2, "")
     assert named in err
+
+
+async def test_a_comparison_with_no_figure(tmp_path: Path) -> None:
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps({"meanTTFT": 7.0, "outputThroughput": "fast"}))
+    code, out, err = await run("--base-url=http://127.0.0.1:1", f"--compare-to={before}")
+    assert (code, out) == (2, "")
+    assert "no figure of bench" in err
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ async def test_smoke_passes() -> None:
         code, out, _ = await run("smoke", "--base-url", url, "--model", "m", "-o", "table")
         assert code == 0
         assert "result" in out
-        assert "name=streaming  result=Passed" in out
+        rows = [line.split() for line in out.splitlines()]
+        assert ["name", "result", "latencyMs", "expected", "seen"] in rows
+        assert any(row[:2] == ["streaming", "Passed"] for row in rows)
 
 
 async def test_mmlu_fails_and_reports(tmp_path: Path) -> None:
@@ -86,6 +88,26 @@ async def test_bench_passes_with_a_report_per_request(tmp_path: Path) -> None:
     assert (code, result["result"], result["completed"]) == (0, "Passed", 4)
     assert result["seed"] >= 0
     assert len(json.loads(report.read_text())["perRequest"]) == 4
+
+
+async def test_a_shared_prefix_stands_before_the_input() -> None:
+    async with FakeServer().serve() as server:
+        code, out, _ = await run(
+            *("bench", f"--base-url={server.url}", "--model=m", "--input-tokens=9"),
+            *("--output-tokens=4", "--concurrency=2", "--requests=4", "--prefix-tokens=30"),
+        )
+    result = json.loads(out)
+    assert (code, result["inputTokens"], result["prefixTokens"]) == (0, 9, 30)
+    assert result["totalInputTokens"] == 4 * (30 + 9)
+    assert "30 shared + 9 + 4 tokens" in result["message"]
+
+
+async def test_a_table_can_steer_no_terminal() -> None:
+    async with FakeServer(model="m\x1b[2J\nresult  Passed").serve() as server:
+        code, out, _ = await run("smoke", f"--base-url={server.url}", "--model=m", "-o", "table")
+    assert code == 2
+    assert "\x1b" not in out
+    assert sum(line.startswith("result ") for line in out.splitlines()) == 1
 
 
 async def test_an_error_is_exit_code_2_with_a_result() -> None:

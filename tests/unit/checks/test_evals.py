@@ -428,6 +428,7 @@ def running(pid: int) -> bool:
         ("sums,shots=-1", "whole number from 0 to 100"),
         ("sums,limit=0", "whole number from 1 to"),
         ("sums,limit=²", "whole number from 1 to"),
+        ("sums,shots=00000000099999", "whole number from 0 to 100"),
         ("sums,baseline=101", "no number from 0 to 100"),
         ("sums,baseline=nan", "no number from 0 to 100"),
         ("sums,tolerance=-1", "no number from 0 to 100"),

@@ -59,7 +59,7 @@ def test_bounds_belong_to_what_is_allowed(bounds: dict[str, Any], result: str) -
 def test_a_miss_is_told_with_figure_and_bound() -> None:
     verdict = judge_bench(RUN, thresholds={"meanTtftMs": {"max": 20}, "completed": {"min": 5}})
     assert verdict.message == (
-        "missed: meanTtftMs 22.3, at most 20 is wanted, completed 4, at least 5 is wanted"
+        "missed: meanTtftMs 22.3 (at most 20), completed 4 (at least 5)"
     )
 
 

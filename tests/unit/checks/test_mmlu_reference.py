@@ -100,6 +100,7 @@ def test_another_model_s_reference_is_refused_unless_it_was_said() -> None:
         ({"answers": ANSWERS | {"virology": "C."}}, "virology: 1 of 2 questions are answered"),
         ({"answers": ANSWERS | {"virology": "C"}}, "virology: 1 of 2"),
         ({"answers": ANSWERS | {"virology": "CDA"}}, "virology: 3 of 2"),
+        ({"answers": {"anatomy": "A---", "virology": "--"}}, "macro average is 12.50"),
     ],
 )
 def test_a_reference_of_something_else(changes: dict[str, Any], told: str) -> None:

@@ -34,8 +34,9 @@ def asked(options: BenchOptions) -> dict[str, object]:
 
 def described(options: BenchOptions) -> str:
     """The load in a few words."""
+    prefix = f"{options.prefix_tokens} shared + " if options.prefix_tokens else ""
     tokens = (
-        f"{options.input_tokens} + {options.output_tokens} tokens"
+        f"{prefix}{options.input_tokens} + {options.output_tokens} tokens"
         if options.dataset == "random"
         else options.dataset
     )

@@ -188,7 +188,8 @@ class _Bench:
             found.client,
             DatasetOptions(
                 name=options.dataset,
-                input_tokens=options.input_tokens,
+                # As vLLM counts: the prefix stands before the input.
+                input_tokens=options.prefix_tokens + options.input_tokens,
                 output_tokens=options.output_tokens,
                 prefix_tokens=options.prefix_tokens,
                 data=found.data,

@@ -20,6 +20,7 @@ MOST_LIMIT = 1_000_000
 # release on. Its own names hold letters, digits and what stands here.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+() -]{0,127}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _KEYS = ("shots", "filter", "metric", "baseline", "tolerance", "limit", "data")
 
 
@@ -109,7 +110,7 @@ def _whole(text: str, given: Mapping[str, str], key: str, least: int, most: int)
     value = given.get(key)
     if value is None:
         return None
-    if not (value.isascii() and value.isdecimal() and least <= int(value[:9]) <= most):
+    if not (_WHOLE.fullmatch(value) and least <= int(value) <= most):
         raise _bad(text, f"{key}={value} is no whole number from {least} to {most}", "give one")
     return int(value)
 

@@ -17,11 +17,11 @@ from ascendllm.checks.judging.bench_figures import (
     Figure,
     Place,
     check_figure,
-    decimal_of,
     figure,
     points,
 )
 from ascendllm.checks.judging.bench_goodput import Latencies, read_requests, request_goodput
+from ascendllm.checks.judging.decimals import decimal_of
 from ascendllm.checks.judging.judgement import Judgement
 from ascendllm.checks.result import Verdict
 from ascendllm.exceptions import CheckError, SpecError
@@ -150,9 +150,9 @@ def _missed(
             if value is None:
                 raise CheckError("FigureMissing", _why_missing(name, place))
             if least is not None and value < least:
-                yield f"{name}{place.name} {value}, at least {least} is wanted"
+                yield f"{name} {value}{place.name} (at least {least})"
             if most is not None and value > most:
-                yield f"{name}{place.name} {value}, at most {most} is wanted"
+                yield f"{name} {value}{place.name} (at most {most})"
 
 
 def _places(figures: Mapping[str, object], name: str) -> list[Place]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast
 
-from ascendllm.checks.result import is_number
+from ascendllm.checks.judging.decimals import decimal_of
 from ascendllm.exceptions import SpecError
 
-__all__ = ["FIGURES", "Better", "Figure", "Place", "check_figure", "decimal_of", "figure", "points"]
+__all__ = ["FIGURES", "Better", "Figure", "Place", "check_figure", "figure", "points"]
 
 Better = Literal["higher", "lower"]
 
@@ -92,13 +92,6 @@ def check_figure(name: str) -> None:
     near = [folded[key] for key in difflib.get_close_matches(name[:100].casefold(), folded, n=3)]
     known = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(FIGURES)}"
     raise SpecError("UnknownFigure", f"{name[:100]!r} is no figure of bench: {known}")
-
-
-def decimal_of(value: object) -> Decimal | None:
-    """A number as the decimal that is written; None where it is none."""
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    return Decimal(str(value)) if is_number(value) else None
 
 
 def figure(figures: Mapping[str, object], name: str) -> Decimal | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from ascendllm.checks.judging.bench_figures import decimal_of
+from ascendllm.checks.judging.decimals import decimal_of
 from ascendllm.checks.result import rounded
 from ascendllm.exceptions import CheckError
 

@@ -7,9 +7,10 @@ task (one a filter and metric) the one that is judged must be named, or be the o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import cast, get_args
 
+from ascendllm.checks.judging.decimals import decimal_of
 from ascendllm.checks.judging.judgement import Judgement
 from ascendllm.checks.result import Verdict, is_number, rounded
 
@@ -119,8 +120,8 @@ def _task(rows: list[dict[str, object]], bound: Mapping[str, object]) -> _Task:
 
 def _judge(row: dict[str, object], bound: Mapping[str, object]) -> _Task:
     label = f"{row.get('task')} {_label(row)}"
-    value = _number(row.get("value"))
-    baseline, tolerance = _number(bound.get("baseline")), _number(bound.get("tolerance", 1))
+    value = decimal_of(row.get("value"))
+    baseline, tolerance = decimal_of(bound.get("baseline")), decimal_of(bound.get("tolerance", 1))
     if baseline is None or tolerance is None or not (0 <= baseline <= 100 and tolerance >= 0):
         return _Task(
             "Error",
@@ -166,16 +167,6 @@ def _rows(figures: Mapping[str, object]) -> list[dict[str, object]] | None:
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         return None
     return [{key: value for key, value in row.items() if key not in _LAID} for row in rows]
-
-
-def _number(value: object) -> Decimal | None:
-    if not (is_number(value) or isinstance(value, Decimal)):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
 
 
 def _label(row: Row) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal, cast, get_args
 
+from ascendllm.checks.judging.decimals import percent_of
 from ascendllm.checks.judging.judgement import Judgement
 from ascendllm.checks.result import Verdict, is_number, rounded
 
@@ -97,7 +98,7 @@ def _settled(figures: Mapping[str, object]) -> Judgement | None:
 
 def _unsound(figures: Mapping[str, object]) -> Judgement | None:
     """Why nothing can be judged by these figures; None where it can."""
-    macro, micro = _percent(figures.get("macroAverage")), _percent(figures.get("microAverage"))
+    macro, micro = percent_of(figures.get("macroAverage")), percent_of(figures.get("microAverage"))
     questions, unanswered = figures.get("questions"), figures.get("unanswered", 0)
     if macro is None or micro is None or not is_number(questions) or not is_number(unanswered):
         return _error("FiguresMissing", "the result lacks macroAverage, microAverage or questions")
@@ -114,7 +115,7 @@ def _unsound(figures: Mapping[str, object]) -> Judgement | None:
 
 
 def _bound(baseline: Mapping[str, object]) -> _Bound | None:
-    value, average = _percent(baseline.get("value")), baseline.get("average", "macro")
+    value, average = percent_of(baseline.get("value")), baseline.get("average", "macro")
     if value is None or average not in get_args(Average):
         return None
     return _Bound(value, cast(Average, average))
@@ -139,7 +140,7 @@ def _compared(
     figures: Mapping[str, object], bound: _Bound, tolerance: Decimal
 ) -> dict[str, object]:
     """The baseline's figures."""
-    measured = cast(Decimal, _percent(figures[f"{bound.average}Average"]))
+    measured = cast(Decimal, percent_of(figures[f"{bound.average}Average"]))
     return {
         "baseline": float(bound.value),
         "baselineAverage": bound.average,
@@ -190,17 +191,6 @@ def _other_way(figures: Mapping[str, object], baseline: Mapping[str, object]) ->
                 "give a baseline of the same, or say acrossProtocols (--across-protocols)"
             )
     return None
-
-
-def _percent(value: object) -> Decimal | None:
-    """A percent figure as the decimal that is written, or None where it is none."""
-    if not (is_number(value) or isinstance(value, Decimal)):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and 0 <= number <= 100 else None
 
 
 def _standard_error(figures: Mapping[str, object], average: Average) -> dict[str, object]:

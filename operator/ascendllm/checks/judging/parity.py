@@ -14,9 +14,10 @@ floor is seed 001's 0.1 percent, and the ranks' is 0.5 percent of the tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import cast, get_args
 
+from ascendllm.checks.judging.decimals import decimal_of
 from ascendllm.checks.judging.judgement import Judgement
 from ascendllm.checks.result import Verdict, is_number, rounded
 
@@ -115,7 +116,7 @@ def _hold(figures: Mapping[str, object], bounds: Mapping[str, object], source: s
     missed: list[str] = []
     unsure: list[str] = []
     for name, bound in bounds.items():
-        limit = _number(bound)
+        limit = decimal_of(bound)
         if name not in THRESHOLDS or limit is None or limit < 0:
             known = ", ".join(THRESHOLDS)
             return Judgement(
@@ -126,7 +127,7 @@ def _hold(figures: Mapping[str, object], bounds: Mapping[str, object], source: s
             )
         cast("dict[str, object]", laid["thresholds"])[name] = float(limit)
         key = THRESHOLDS[name]
-        seen = _number(figures.get(key))
+        seen = decimal_of(figures.get(key))
         if seen is None:
             return Judgement(
                 "Error",
@@ -139,7 +140,7 @@ def _hold(figures: Mapping[str, object], bounds: Mapping[str, object], source: s
             if seen < limit:
                 missed.append(f"{key} {seen} is below {limit}")
             continue
-        precision = _number(figures.get("perplexityPrecision")) or Decimal(0)
+        precision = decimal_of(figures.get("perplexityPrecision")) or Decimal(0)
         if name == "maxPerplexityDifference" and limit < precision >= abs(seen) - limit:
             unsure.append(
                 f"{key} {seen} is known to {precision} percent only, on "
@@ -164,13 +165,3 @@ def _told(figures: Mapping[str, object]) -> str:
         f"({figures.get('perplexityDifference')} percent), log-probability difference mean "
         f"{figures.get('meanLogprobDifference')}, p99 {figures.get('p99LogprobDifference')} nat"
     )
-
-
-def _number(value: object) -> Decimal | None:
-    if not (is_number(value) or isinstance(value, Decimal)):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None

@@ -15,12 +15,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
+from ascendllm.checks.judging.mmlu import BROKEN_BELOW
 from ascendllm.checks.mmlu.checkpoint import UNEXTRACTED, UNKNOWN, Identity
 from ascendllm.checks.mmlu.data import LETTERS, MAX_QUESTIONS, DataSet
-from ascendllm.checks.result import compact_json
+from ascendllm.checks.result import compact_json, rounded
 from ascendllm.exceptions import SpecError
 
 __all__ = ["Reference", "parse_reference", "read_reference", "require_same"]
@@ -140,6 +143,19 @@ def require_same(
                 f"{subject}: {len(answers) - answers.count(UNKNOWN)} of {len(rows)} questions are "
                 "answered; record it with a run that asks all of them (one without a reference)",
             )
+    _require_sound(reference, data)
+
+
+def _require_sound(reference: Reference, data: DataSet) -> None:
+    """Refuse a reference that is about guessing: whatever came after it would be no worse."""
+    shares = [Fraction(sum(found), len(found)) for found in reference.right(data).values() if found]
+    macro = rounded(100 * sum(shares, Fraction()) / len(shares))
+    if Decimal(str(macro)) < BROKEN_BELOW:
+        raise _bad(
+            reference.place,
+            f"its macro average is {macro:.2f}, about what guessing gives (25): it was measured by "
+            f"a broken method; record one that is above {BROKEN_BELOW}",
+        )
 
 
 _COMPARED = {

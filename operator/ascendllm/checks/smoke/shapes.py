@@ -119,7 +119,7 @@ def usage_of(generation: Generation, prompt_tokens: int | None) -> str:
     prompt, completion, total = cast("list[int]", counts)
     seen = f"{prompt} + {completion} = {total}"
     if completion != MAX_TOKENS or prompt < 1 or total != prompt + completion:
-        raise WrongError(f"n + {MAX_TOKENS} = n + {MAX_TOKENS} tokens", seen)
+        raise WrongError(f"the prompt's tokens + {MAX_TOKENS} = their sum", seen)
     if prompt_tokens is not None and prompt != prompt_tokens:
         raise WrongError(f"{prompt_tokens} prompt tokens, as /tokenize counts", seen)
     return seen

@@ -15,7 +15,14 @@ from typing import Any, Literal
 
 import click
 
-from ascendllm.cli.validate.common import FILE, MOST_IN_FLIGHT, Common, common_options, run
+from ascendllm.cli.validate.common import (
+    FILE,
+    MOST_IN_FLIGHT,
+    Common,
+    NumberRange,
+    common_options,
+    run,
+)
 from ascendllm.cli.validate.data_options import data_options
 from ascendllm.exceptions import SpecError
 
@@ -89,6 +96,8 @@ def _compared(
     ctx: click.Context, param: click.Parameter, value: Path | None
 ) -> Mapping[str, object] | None:
     """A result, or an object of figures."""
+    from ascendllm.checks.judging.bench_figures import FIGURES, figure
+
     if value is None:
         return None
     try:
@@ -99,6 +108,11 @@ def _compared(
         raise click.BadParameter(f"{value}: {error}") from None
     if not isinstance(data, dict):
         raise click.BadParameter(f"{value}: it holds no JSON object of figures.")
+    if not any(figure(data, name) is not None for name in FIGURES):
+        raise click.BadParameter(
+            f"{value}: it holds no figure of bench; give a result, or an object as "
+            '{"outputThroughput": 100}.'
+        )
     return data
 
 
@@ -113,7 +127,7 @@ def _compared(
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MOST_IN_FLIGHT),
-    help="Requests in flight, 4 when unset; with a rate it limits nothing.",
+    help="Requests in flight, 4 when unset; not with a rate, which nothing limits.",
 )
 @click.option(
     "--sweep",
@@ -171,9 +185,9 @@ def _compared(
 @click.option(
     "--long-context", is_flag=True, help="One more request that fills the server's context."
 )
-@click.option("--goodput-ttft-ms", type=click.FloatRange(0, min_open=True))
-@click.option("--goodput-tpot-ms", type=click.FloatRange(0, min_open=True))
-@click.option("--goodput-e2el-ms", type=click.FloatRange(0, min_open=True))
+@click.option("--goodput-ttft-ms", type=NumberRange(0, min_open=True))
+@click.option("--goodput-tpot-ms", type=NumberRange(0, min_open=True))
+@click.option("--goodput-e2el-ms", type=NumberRange(0, min_open=True))
 @click.option(
     "--threshold",
     "thresholds",
@@ -226,6 +240,10 @@ def command(
 
     if concurrency is not None and values["sweep"]:
         raise click.UsageError("--concurrency and --sweep exclude each other: give one.")
+    if concurrency is not None and (values["request_rate"] or ramp_up_strategy):
+        raise click.UsageError(
+            "--concurrency limits nothing at a rate: leave out --concurrency, or the rate."
+        )
     ramp_up = None
     if ramp_up_strategy and ramp_up_start_rps and ramp_up_end_rps:
         ramp_up = RampUp(ramp_up_strategy, ramp_up_start_rps, ramp_up_end_rps)

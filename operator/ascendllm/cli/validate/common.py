@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ import click
 
 from ascendllm.checks.endpoint import Endpoint, parse_endpoint
 from ascendllm.checks.progress import StderrProgress
-from ascendllm.checks.result import CheckResult
+from ascendllm.checks.result import CheckResult, one_line
 from ascendllm.checks.runner import Body, CheckName, run_check
 from ascendllm.checks.sinks import ReportFile, Sink
 from ascendllm.exceptions import SpecError
+from ascendllm.report.table import aligned
 
 __all__ = [
     "FILE",
     "MOST_IN_FLIGHT",
     "Common",
+    "NumberRange",
     "common_options",
     "kind_option",
     "percent_points",
@@ -31,6 +34,21 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NumberRange(click.FloatRange):
+    """A number in a range; NaN, which click takes to be in every range, is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | int:
+        """As click does it, NaN aside."""
+        number: float | int = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 MOST_IN_FLIGHT = 4096
 
 
@@ -65,7 +83,7 @@ COMMON = (
     click.option("--api-key-file", type=FILE, help="A file that holds the server's API key."),
     click.option(
         "--timeout",
-        type=click.FloatRange(1, 7 * 86400),
+        type=NumberRange(1, 7 * 86400),
         default=21600,
         show_default=True,
         help="Seconds for the whole check.",
@@ -155,20 +173,31 @@ def _json(result: CheckResult) -> str:
 
 
 def _table(result: CheckResult) -> str:
-    """Key and value by line; lists of objects as rows below."""
+    """Key and value by line; lists of objects as columns below."""
     data = result.to_json()
     plain = {k: v for k, v in data.items() if not isinstance(v, dict | list)}
     width = max(len(key) for key in data)
-    lines = [f"{key:<{width}}  {value}" for key, value in plain.items()]
+    lines = [f"{key:<{width}}  {_shown(value)}" for key, value in plain.items()]
     for key, value in data.items():
         if isinstance(value, list):
-            lines += ["", key, *(f"  {_row(item)}" for item in value)]
+            lines += ["", key, _rows(value)]
+        elif isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
+            lines += ["", key, _rows([{"": name} | item for name, item in value.items()])]
         elif isinstance(value, dict):
-            lines += ["", key, *(f"  {name}  {_row(item)}" for name, item in value.items())]
+            lines += ["", key, _rows([{"": name, " ": item} for name, item in value.items()])]
     return "\n".join(lines)
 
 
-def _row(item: object) -> str:
-    if isinstance(item, dict):
-        return "  ".join(f"{key}={value}" for key, value in item.items())
-    return str(item)
+def _rows(items: list[Any]) -> str:
+    """Objects as aligned columns under their keys, other items one a line."""
+    keys = list(dict.fromkeys(key for item in items if isinstance(item, dict) for key in item))
+    if not keys:
+        return "\n".join(f"  {_shown(item)}" for item in items)
+    cells = [[_shown(item.get(key)) for key in keys] for item in items if isinstance(item, dict)]
+    head = [keys] if any(key.strip() for key in keys) else []
+    return "\n".join(f"  {line}" for line in aligned([*head, *cells], "  ").splitlines())
+
+
+def _shown(value: object) -> str:
+    """A value on one line, without what would steer a terminal."""
+    return one_line("" if value is None else str(value))
