@@ -115,8 +115,15 @@ def served_model(answer: dict[str, object], endpoint: Endpoint, what: str) -> No
     """Hold the model's name in an answer against the one that was asked for.
 
     Raises:
-        CheckError: `WrongModel`.
+        CheckError: `WrongModel`, or `ErrorInAnswer`: HTTP 200 with an error and no model.
     """
+    if answer.get("error") is not None and "model" not in answer:
+        error = answer["error"]
+        said = error.get("message") if isinstance(error, dict) else error
+        raise CheckError(
+            "ErrorInAnswer",
+            f"{what} answered HTTP 200 with an error: {str(said)[:400]}; look at the server's log",
+        )
     if answer.get("model") != endpoint.model:
         raise CheckError(
             "WrongModel",

@@ -52,6 +52,14 @@ async def error_in_stream(call: Call) -> None:
     await call.write(*call.pieces()[:3], said, chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n")
 
 
+async def error_unstreamed(call: Call) -> None:
+    answer(call.writer, {"error": {"message": "out of memory", "code": 500}})
+
+
+async def a_page(call: Call) -> None:
+    answer(call.writer, "<html>log in</html>")
+
+
 async def garbage(call: Call) -> None:
     await call.write(*call.pieces()[:3], b"zz\r\n")
 
@@ -116,6 +124,8 @@ async def endless_event(call: Call) -> None:
         (cuts_the_end, "StreamCut", "not sent again"),
         (ends_without_done, "StreamCut", "without [DONE]"),
         (error_in_stream, "ErrorInStream", "out of memory"),
+        (error_unstreamed, "ErrorInAnswer", "HTTP 200 with an error: out of memory"),
+        (a_page, "NotStreamed", "<html>log in</html>"),
         (garbage, "BadAnswer", "a chunk's size is b'zz'"),
         (garbage_in_chunk, "BadAnswer", "no JSON object"),
         (too_many_chunks, "WrongTokenCount", "more than 5 chunks"),
@@ -206,6 +216,17 @@ async def test_what_http_allows(script: Script) -> None:
     assert (figures["completed"], figures["totalOutputTokens"]) == (6, 30)
     assert len(server.calls) == 6
     assert figures["connectMs"] >= 0
+
+
+async def test_answers_that_are_held_back_tell_no_time_of_a_token() -> None:
+    async def held_back(call: Call) -> None:
+        head, first, *chunks, usage, done, end = call.pieces()
+        assert len(chunks) == 4
+        await call.write(head, first, usage, done, end)
+
+    with pytest.raises(CheckError, match="single chunk, 30 tokens in all") as caught:
+        await run_bench(RawServer(held_back))
+    assert caught.value.reason == "NotStreamed"
 
 
 async def test_a_server_that_closes_idle_connections() -> None:

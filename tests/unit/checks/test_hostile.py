@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascendllm.checks.bench.load.answer import StreamedAnswer
-from ascendllm.checks.endpoint import Endpoint, error_detail, json_object, read_models, refusal
+from ascendllm.checks.endpoint import (
+    Endpoint,
+    error_detail,
+    json_object,
+    parse_endpoint,
+    read_models,
+    refusal,
+    served_model,
+)
 from ascendllm.checks.judging.mmlu import judge_mmlu
 from ascendllm.checks.mmlu.methods.choose import candidates
 from ascendllm.checks.mmlu.methods.method import only_choice
@@ -135,3 +143,13 @@ def test_what_is_written_can_be_read(message: str, figures: dict[str, Any]) -> N
     text.encode()
     assert read_result(text).to_json() == result.to_json()
     assert len(terse(result).encode()) <= 1024
+
+
+def test_an_error_with_http_200_is_no_other_model() -> None:
+    endpoint = parse_endpoint("http://127.0.0.1:1", "m")
+    with pytest.raises(CheckError, match="HTTP 200 with an error: boom") as caught:
+        served_model({"error": {"message": "boom"}}, endpoint, "POST /x")
+    assert caught.value.reason == "ErrorInAnswer"
+    with pytest.raises(CheckError, match="as model None") as caught:
+        served_model({"choices": []}, endpoint, "POST /x")
+    assert caught.value.reason == "WrongModel"

@@ -4,6 +4,8 @@ import asyncio
 import io
 import os
 import signal
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from ascendllm.checks.progress import Progress, RateMeter, StderrProgress, bar, line
 from ascendllm.checks.result import CheckResult
 from ascendllm.checks.runner import CheckName, Ending, Outcome, Tracker, run_check
-from ascendllm.checks.sinks import Documents, Resume, Snapshot
+from ascendllm.checks.sinks import Documents, Resume, Snapshot, write_atomically
 from ascendllm.exceptions import CheckError, SpecError
 
 NAME = CheckName("mmlu", 3)
@@ -227,3 +229,14 @@ async def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
     assert terminal.getvalue().startswith("\r\x1b[2K[####")
     assert terminal.getvalue().endswith("\n")
     assert file.getvalue() == "mmlu 1/2 (50%) 0.0/s\n"
+
+
+def test_a_report_is_as_readable_as_any_file(tmp_path: Path) -> None:
+    new, kept = tmp_path / "new", tmp_path / "kept"
+    plain = tmp_path / "plain"
+    plain.touch()
+    kept.touch(mode=0o600)
+    write_atomically(new, "a")
+    write_atomically(kept, "a")
+    assert new.stat().st_mode == plain.stat().st_mode
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600

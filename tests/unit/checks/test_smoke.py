@@ -240,7 +240,7 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 32, "total_tokens": 41}
         (
             when(first, lambda a: a | {"usage": a["usage"] | {"total_tokens": 1}}),
             "usage",
-            "n + 32 = n + 32 tokens",
+            "the prompt's tokens + 32 = their sum",
         ),
         (when(first, lambda a: a | {"usage": USAGE}), "usage", "as /tokenize counts"),
         (when(paragraph, prompt_logprobs(-9999.0)), "logProbabilities", "of token 7, 0 or less"),

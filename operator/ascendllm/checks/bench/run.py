@@ -179,6 +179,7 @@ class _Bench:
             message = f"{measured.completed} of {share.requests} requests counted"
             raise CheckError("InternalError", message)
         keep_up(measured, count)
+        _require_streamed(measured)
         self.tracker.done = before + whole
         return measured
 
@@ -277,6 +278,21 @@ class _Bench:
                 {} if text is None else {"requests.json": text},
                 {"perRequest": loads[best].details} if options.details else {},
             ),
+        )
+
+
+def _require_streamed(measured: Measured) -> None:
+    """Refuse answers of which none came in more than one piece: no token's time is known then.
+
+    Raises:
+        CheckError: `NotStreamed`.
+    """
+    if measured.output_tokens > measured.completed and not len(measured.itl):
+        raise CheckError(
+            "NotStreamed",
+            f"each of the {measured.completed} answers came in a single chunk, "
+            f"{measured.output_tokens} tokens in all: what is between the tokens can't be told; "
+            "look for a proxy that holds answers back, or ask for more --output-tokens",
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 
 from ascendllm.checks.bench.measured import Sample
-from ascendllm.checks.endpoint import Endpoint, served_model
+from ascendllm.checks.endpoint import Endpoint, error_detail, served_model
 from ascendllm.checks.events import EventReader
 from ascendllm.exceptions import CheckError
 
 __all__ = ["WHAT", "StreamedAnswer"]
 
 WHAT = "POST /v1/completions (streamed)"
+
+OPENING_BYTES = 4096
 
 
 class StreamedAnswer:
@@ -28,6 +30,7 @@ class StreamedAnswer:
         "_events",
         "_finish_reason",
         "_moment",
+        "_opening",
         "_usage",
         "done",
         "id",
@@ -48,6 +51,8 @@ class StreamedAnswer:
         self._moment = 0.0
         self._usage: dict[str, object] | None = None
         self._finish_reason: object = None
+        self._opening = b""
+        """How the body begins, while no event has come."""
         self._events = EventReader(WHAT, self._event)
 
     def feed(self, piece: bytes, moment: float) -> None:
@@ -58,6 +63,8 @@ class StreamedAnswer:
                 HTTP 200, as vLLM sends it once the stream has begun.
         """
         self._moment = moment
+        if not self.moments and len(self._opening) < OPENING_BYTES:
+            self._opening += piece[:OPENING_BYTES]
         self._events.feed(piece)
 
     def _event(self, data: bytes) -> None:
@@ -95,11 +102,14 @@ class StreamedAnswer:
             end: When the response had ended.
 
         Raises:
-            CheckError: `StreamCut`, `UsageMissing` or `WrongTokenCount`: the answer is not the
-                one that was asked for, so its times mean nothing.
+            CheckError: `ErrorInAnswer`, `NotStreamed`, `StreamCut`, `UsageMissing` or
+                `WrongTokenCount`: the answer is not the one that was asked for, so its times mean
+                nothing.
         """
         # The reader and this object hold each other, and no garbage is collected during a load.
         del self._events
+        if not self.moments and self._opening and b"data:" not in self._opening:
+            raise self._no_stream()
         if not self.moments or not self.done:
             raise CheckError(
                 "StreamCut",
@@ -121,6 +131,20 @@ class StreamedAnswer:
             end,
             self.input_tokens,
             self.output_tokens,
+        )
+
+    def _no_stream(self) -> CheckError:
+        """HTTP 200 with something else than a stream of events."""
+        try:
+            said = json.loads(self._opening)
+        except (ValueError, RecursionError):
+            said = None
+        detail = error_detail(self._opening)
+        if isinstance(said, dict) and "error" in said:
+            return CheckError("ErrorInAnswer", f"{WHAT} answered HTTP 200 with an error: {detail}")
+        return CheckError(
+            "NotStreamed",
+            f"{WHAT} answered no stream of events but {detail}; is vLLM behind this address?",
         )
 
     def _miscounted(self, seen: str) -> CheckError:
