@@ -118,11 +118,19 @@ class CheckpointFile:
                 return Resume()
             if self._path.stat().st_size > CHECKPOINT_FILE_BYTES:
                 raise OSError(f"it is longer than {CHECKPOINT_FILE_BYTES} bytes")
-            return Resume(checkpoint=self._path.read_text(encoding="utf-8") or None)
+            text = self._path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(
                 "BadCheckpoint", f"--checkpoint {self._path}: {error}; name a writable file"
             ) from None
+        if text and not _is_checkpoint(text):
+            # It would be overwritten ten seconds from now.
+            raise SpecError(
+                "BadCheckpoint",
+                f"--checkpoint {self._path}: the file holds something else; name another one, or "
+                "remove it",
+            )
+        return Resume(checkpoint=text or None)
 
     async def tell(self, snapshot: Snapshot) -> None:
         """Write the checkpoint."""
@@ -139,6 +147,15 @@ class CheckpointFile:
 
     async def finish(self, result: CheckResult, documents: Documents) -> None:
         """The result goes elsewhere."""
+
+
+def _is_checkpoint(text: str) -> bool:
+    """Whether the file was written by a check, of whatever data and options."""
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and "identity" in held
 
 
 class ReportFile:

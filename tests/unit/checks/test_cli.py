@@ -205,3 +205,15 @@ async def test_importing_what_the_operator_shares_is_light() -> None:
     )
     out, _ = await process.communicate()
     assert out.decode().strip() == "[]"
+
+
+async def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    data, notes = write_set(tmp_path / "d"), tmp_path / "notes"
+    for text in ("my notes", "[]", '{"a": 1}'):
+        notes.write_text(text)
+        code, out, _ = await run(
+            *("mmlu", "--base-url=http://127.0.0.1:1", "--model=m", f"--data={data}"),
+            *("--custom-data", f"--checkpoint={notes}"),
+        )
+        assert (code, json.loads(out)["reason"]) == (2, "BadCheckpoint")
+        assert notes.read_text() == text
