@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something of the machine: hypothesis builds its tables of characters
-# in a fresh checkout, and other work may hold the cores.
+# How long an example takes says something of the machine alone: hypothesis builds its tables of
+# characters in a fresh checkout, and other work may hold the cores.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
