@@ -25,7 +25,8 @@ from ascendllm.exceptions import ClusterError, SpecError
 from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
-from ascendllm.kube.kinds import CHILDREN, KINDS
+from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
+from ascendllm.kube.optional import OptionalKinds
 from ascendllm.kube.run_cache import RunCache
 from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
@@ -66,6 +67,7 @@ class Reconciler:
     ) -> None:
         self._cluster = cluster
         self._runs = RunCache(cluster)
+        self._optional = OptionalKinds(cluster)
         self._settings = settings
         self._clock = clock
 
@@ -83,6 +85,7 @@ class Reconciler:
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             # The garbage collector does the rest, through the owner references.
             self._runs.forget(namespace, _selector(name))
+            self._optional.forget(key)
             return None
         observed = await self._observe(resource)
         owner = Owner.of(resource)
@@ -119,12 +122,14 @@ class Reconciler:
                 for kind in CHILDREN
             )
         )
+        optional, absent = await self._optional.list((namespace, name))
+        listed = {**dict(zip(CHILDREN, lists, strict=True)), **optional}
         uid = resource["metadata"]["uid"]
         objects = {
             kind: tuple(item for item in items if kind == "Pod" or _owned_by(uid, item))
-            for kind, items in zip(CHILDREN, lists, strict=True)
+            for kind, items in listed.items()
         }
-        return Observed(resource, self._clock(), objects)
+        return Observed(resource, self._clock(), objects, absent)
 
     async def _decide(
         self, owner: Owner, spec: Spec, observed: Observed
@@ -194,6 +199,8 @@ class Reconciler:
             there = await self._cluster.get(kind, owner.namespace, name)
             if there is not None:
                 _refuse_foreign(owner, kind, there)
+        if kind in OPTIONAL:
+            self._optional.applied((owner.namespace, owner.name), kind)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
         patch = leftover(item, await self._cluster.apply(item))
         if patch:

@@ -47,7 +47,7 @@ def spec_revision(owner: Owner, spec: Spec, observed: Observed, settings: Settin
             return _newest(revision, highest)
     carried = next((r.resolved for r in observed.revisions if wanted.same_runtime(r)), None)
     resolved = carried if carried is not None else resolve(spec, settings, observed.nodes)
-    template = pod_template(owner, spec, resolved["image"])
+    template = pod_template(owner, spec, resolved)
     rendered = Revision(names.digest(template), highest + 1, wanted.inputs, resolved, template)
     for revision in observed.revisions:
         # Other words for the same pods, such as 16384Mi for 16Gi: the record stays as it is.

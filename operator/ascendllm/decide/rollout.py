@@ -6,7 +6,7 @@ before the new revision's workload is applied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,6 +67,7 @@ def roll_out(
     *,
     refuted: bool,
     demand: Demand | None = None,
+    before: Stage | None = None,
 ) -> Rollout:
     """The plan for the pods, and how far they are.
 
@@ -78,6 +79,8 @@ def roll_out(
         refuted: A check of a revision without clients has failed or reached no verdict, by the
             present bounds, and nothing stands that asks for it again.
         demand: What stands; a new revalidate value has what missed its deadline raised again.
+        before: What must be there before a workload that isn't there yet takes NPUs, such as the
+            model's files; None where nothing is missing.
     """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)
@@ -102,7 +105,7 @@ def roll_out(
         noted = annotations if raised else {}
         started_at = _past(noted.get(names.STARTED_AT), observed) or now
         loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
-    waiting = live is None and (others or still_there)
+    waiting = live is None and bool(before or others or still_there)
     apply = [headless_service(owner, revision.hash)]
     if not waiting:
         apply.append(
@@ -121,7 +124,8 @@ def roll_out(
     return Rollout(
         plan=Plan(
             tuple(apply),
-            tuple(others),
+            # What serves goes on serving while something else is still missing.
+            () if waiting and before is not None else tuple(others),
             deadline if deadline is not None and loaded_at is None and not late else None,
         ),
         wanted=wanted,
@@ -129,7 +133,9 @@ def roll_out(
         available=available,
         loaded=loaded_at is not None,
         held=held and wanted > 0,
-        stage=None if available else _stage(wanted, pods, still_there if waiting else []),
+        stage=None
+        if available
+        else _stage(wanted, pods, *((before, still_there) if waiting else ())),
         missed=None if available else missed,
         overdue=late and missed is None,
     )
@@ -181,7 +187,14 @@ def _deadline(spec: Spec, started_at: str | None) -> datetime | None:
     return started + parse_duration(spec.rollout.progress_deadline)
 
 
-def _stage(wanted: int, pods: tuple[Pod, ...], still_there: list[Pod]) -> Stage:
+def _stage(
+    wanted: int,
+    pods: tuple[Pod, ...],
+    before: Stage | None = None,
+    still_there: Sequence[Pod] = (),
+) -> Stage:
+    if before is not None:
+        return before
     if still_there:
         names_ = ", ".join(sorted(pod.name for pod in still_there)[:3])
         return Stage("Recreating", f"waiting for the old revision's pods to end: {names_}")

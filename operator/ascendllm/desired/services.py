@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ascendllm.api.spec import Service
+from ascendllm.api.service import Service
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.engine.arguments import PORT

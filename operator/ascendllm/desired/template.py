@@ -1,13 +1,22 @@
-"""The serving pods' template: what a revision is."""
+"""The serving pods' template: what a revision is.
+
+It is put together from parts, one a concern (`part`). `args` and no `command`: the image's entry
+point sources CANN's environment. Nothing names a device, since the device plugin assigns them.
+Service links stay out, because a Service named `vllm` would set VLLM_PORT, which vLLM reads as its
+own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ascendllm.api.runtime import Runtime
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.facts import facts_container
 from ascendllm.desired.owner import Owner
+from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.probes import probes
 from ascendllm.desired.sources import mount_model
 from ascendllm.engine.arguments import PORT, SHUTDOWN_TIMEOUT_SECONDS, serve_arguments
@@ -26,58 +35,70 @@ def served_name(spec: Spec, name: str) -> str:
     return spec.model.served_name or name
 
 
-def pod_template(owner: Owner, spec: Spec, image: str) -> dict[str, Any]:
+def pod_template(owner: Owner, spec: Spec, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The template, without the revision's label: the revision's name is a hash of this.
-
-    `args` and no `command`: the image's entry point sources CANN's environment. Nothing names a
-    device, since the device plugin assigns them. Service links stay out, because a Service named
-    `vllm` would set VLLM_PORT, which vLLM reads as its own.
 
     Args:
         owner: Whose pods.
         spec: What to serve.
-        image: The resolved image.
+        resolved: The image and, where they are known, what it was chosen by.
     """
-    name = served_name(spec, owner.name)
     model = mount_model(spec.model.source)
-    runtime = spec.runtime
-    npus = {spec.npu.resource: str(spec.npu.count)}
-    container: dict[str, Any] = {
-        "name": CONTAINER,
-        "image": image,
-        "args": serve_arguments(model.path, name, spec.engine, spec.npu),
-        "env": [
-            {"name": key, "value": value} for key, value in sorted((runtime.env or {}).items())
-        ],
-        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": {"limits": npus, "requests": npus},
-        "volumeMounts": [
-            *model.mounts,
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the container's own
-            {"name": "cache", "mountPath": "/root/.cache"},
-        ],
-        "securityContext": {"allowPrivilegeEscalation": False},
-        # A crashed container's last log lines are then in its status, for the diagnosis.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        **probes(name),
-    }
-    if not container["env"]:
-        del container["env"]
-    if runtime.image_pull_policy is not None:
-        container["imagePullPolicy"] = runtime.image_pull_policy
-    pod: dict[str, Any] = {
-        "serviceAccountName": owner.name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "initContainers": [facts_container(image, runtime.image_pull_policy)],
-        "containers": [container],
-        "volumes": [
-            *model.volumes,
+    arguments = serve_arguments(model.path, served_name(spec, owner.name), spec.engine, spec.npu)
+    return put_together(
+        CONTAINER,
+        (
+            _account(owner),
+            _server(spec.runtime, resolved["image"], arguments),
+            Part(resources={spec.npu.resource: str(spec.npu.count)}),
+            Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
+            _scratch(spec.runtime),
+            Part(container=probes(served_name(spec, owner.name))),
+        ),
+    )
+
+
+def _account(owner: Owner) -> Part:
+    """Whose pods they are, and that they ask nothing of the API server."""
+    return Part(
+        labels=names.labels(owner.name),
+        pod={
+            "serviceAccountName": owner.name,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+        },
+    )
+
+
+def _server(runtime: Runtime, image: str, arguments: list[str]) -> Part:
+    """The image, what it is called with, and the user's variables."""
+    pull_policy, secrets = runtime.image_pull_policy, runtime.image_pull_secrets
+    return Part(
+        pod={"imagePullSecrets": [{"name": secret.name} for secret in secrets]} if secrets else {},
+        init_containers=[facts_container(image, pull_policy)],
+        container={
+            "image": image,
+            **({"imagePullPolicy": pull_policy} if pull_policy is not None else {}),
+            "args": arguments,
+            "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+            "securityContext": {"allowPrivilegeEscalation": False},
+            # A crashed container's last log lines are then in its status, for the diagnosis.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        },
+        env=[{"name": key, "value": value} for key, value in sorted((runtime.env or {}).items())],
+    )
+
+
+def _scratch(runtime: Runtime) -> Part:
+    """What is written beside the model: /dev/shm, and the caches of compiled graphs."""
+    return Part(
+        volumes=[
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": runtime.shm_size}},
             {"name": "cache", "emptyDir": {}},
         ],
-    }
-    if runtime.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": secret.name} for secret in runtime.image_pull_secrets]
-    return {"metadata": {"labels": names.labels(owner.name)}, "spec": pod}
+        mounts=[
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the container's own
+            {"name": "cache", "mountPath": "/root/.cache"},
+        ],
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ascendllm.api.spec import Engine, Npu
+from ascendllm.api.engine import Engine
+from ascendllm.api.npu import Npu
 
 __all__ = ["OWNED", "PORT", "SHUTDOWN_TIMEOUT_SECONDS", "serve_arguments", "tensor_parallel_size"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
 
-__all__ = ["CHILDREN", "KINDS", "Kind", "path"]
+__all__ = ["CHILDREN", "KINDS", "OPTIONAL", "Kind", "path"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ CHILDREN = (
     "Pod",
 )
 """What belongs to a resource; a pod does through its workload or job."""
+
+OPTIONAL: tuple[str, ...] = ()
+"""What belongs to a resource only where its spec asks for it, or where an API server serves the
+kind at all; `optional` knows which resources have one. They are not watched: pods tell enough."""
 
 
 def path(kind: str, namespace: str | None = None, name: str | None = None) -> str:

@@ -29,6 +29,7 @@ class Observed:
         resource: The AscendLLM.
         now: When it was looked at.
         objects: Its objects by kind, such as `Deployment`; only those that it owns.
+        absent: Kinds that the API server does not serve, of those that not every one has.
         nodes: The cluster's nodes, or None where nothing depends on them.
         peers: Other AscendLLMs of the namespace that were looked up, by name; None: not there.
         requests: `requests.json` of runs that were looked up, by run; None: not there.
@@ -37,6 +38,7 @@ class Observed:
     resource: Object
     now: datetime
     objects: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
     nodes: tuple[Object, ...] | None = None
     peers: Mapping[str, Object | None] = field(default_factory=dict)
     requests: Mapping[str, str | None] = field(default_factory=dict)

@@ -1,0 +1,32 @@
+"""May this spec be acted on? What only the operator can see, and the API server cannot.
+
+Each policy looks at one rule and returns the problem or None; the first problem counts. Its message
+names the field, the value, the rule and the remedy. One module a subject.
+"""
+
+from __future__ import annotations
+
+from ascendllm.decide.policies import checks, engine, hosts
+from ascendllm.decide.policies.given import Input, Policy, mmlu_data
+from ascendllm.exceptions import SpecError
+
+__all__ = ["POLICIES", "Input", "first_problem", "mmlu_data"]
+
+POLICIES: tuple[Policy, ...] = (
+    hosts.model_host_path_not_allowed,
+    hosts.data_host_path_not_allowed,
+    engine.parallelism_does_not_fit,
+    engine.engine_arguments_refused,
+    engine.engine_config_too_large,
+    engine.too_long_for_one_step,
+    checks.bench_longer_than_context,
+    checks.bench_compared_with_itself,
+    checks.baseline_of_another_way,
+    checks.reference_in_another_store,
+    checks.no_data_set,
+)
+
+
+def first_problem(given: Input) -> SpecError | None:
+    """The first problem of the spec, or None."""
+    return next((problem for policy in POLICIES if (problem := policy(given))), None)

@@ -1,0 +1,83 @@
+"""What one concern adds to the serving pods, such as the model's folder or the NPUs' driver.
+
+The pod template is put together from these, so that a concern is one module, and reads whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Part", "put_together"]
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one concern adds. Lists are joined in the order of the parts; of maps the later wins.
+
+    Attributes:
+        labels: Of the pod.
+        annotations: Of the pod.
+        pod: Fields of the pod's spec, such as `schedulerName`.
+        volumes: Of the pod.
+        init_containers: In the order in which they run.
+        container: Fields of the serving container, such as `imagePullPolicy`.
+        env: Variables of the serving container; of one name the later part's stays.
+        mounts: Of the serving container.
+        resources: Extended and other resources of the serving container, asked for and limited
+            alike.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    pod: Item = field(default_factory=dict)
+    volumes: Sequence[Item] = ()
+    init_containers: Sequence[Item] = ()
+    container: Item = field(default_factory=dict)
+    env: Sequence[Item] = ()
+    mounts: Sequence[Item] = ()
+    resources: Mapping[str, str] = field(default_factory=dict)
+
+
+def put_together(name: str, parts: Sequence[Part]) -> dict[str, Any]:
+    """The pod template with one serving container.
+
+    Args:
+        name: The container's name.
+        parts: What it is made of. What nothing adds to is left out.
+    """
+    resources = _merged(part.resources for part in parts)
+    env = {item["name"]: item for part in parts for item in part.env}
+    container: dict[str, Any] = {
+        "name": name,
+        **_merged(part.container for part in parts),
+        **({"env": list(env.values())} if env else {}),
+        **({"resources": {"limits": resources, "requests": resources}} if resources else {}),
+        **_joined("volumeMounts", (part.mounts for part in parts)),
+    }
+    pod = {
+        **_merged(part.pod for part in parts),
+        **_joined("initContainers", (part.init_containers for part in parts)),
+        "containers": [container],
+        **_joined("volumes", (part.volumes for part in parts)),
+    }
+    annotations = _merged(part.annotations for part in parts)
+    return {
+        "metadata": {
+            "labels": _merged(part.labels for part in parts),
+            **({"annotations": annotations} if annotations else {}),
+        },
+        "spec": pod,
+    }
+
+
+def _merged(maps: Any) -> dict[str, Any]:
+    return {key: value for one in maps for key, value in one.items()}
+
+
+def _joined(field: str, lists: Any) -> dict[str, list[Any]]:
+    found = [item for one in lists for item in one]
+    return {field: found} if found else {}

@@ -1,0 +1,87 @@
+"""Objects of kinds that most resources have none of, such as an autoscaler or a route.
+
+Listing each such kind in every pass would double the requests at rest, for nothing. Only the
+operator makes these objects, so one list of each kind over all namespaces, at the start, and what
+was applied since, tell which resources may have one. A kind that the API server does not serve is
+asked for again after a while: it may be installed any day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ascendllm.desired import names
+from ascendllm.exceptions import ClusterError
+from ascendllm.kube.cluster import Cluster, Object
+from ascendllm.kube.kinds import OPTIONAL
+
+__all__ = ["OptionalKinds"]
+
+Key = tuple[str, str]
+
+_ASK_AGAIN_SECONDS = 60.0
+
+
+class OptionalKinds:
+    """Which resources have objects of which optional kinds.
+
+    Args:
+        cluster: The API server.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._having: dict[str, set[Key]] = {}
+        self._absent: dict[str, float] = {}
+        self._lock = asyncio.Lock()
+
+    async def list(self, key: Key) -> tuple[dict[str, tuple[Object, ...]], frozenset[str]]:
+        """The objects of a resource by kind, and the kinds that the API server does not serve."""
+        await self._learn()
+        kinds = [kind for kind, having in self._having.items() if key in having]
+        lists = await asyncio.gather(
+            *(self._cluster.list(kind, key[0], f"{names.NAME}={key[1]}") for kind in kinds)
+        )
+        absent = frozenset(kind for kind in OPTIONAL if kind not in self._having)
+        return dict(zip(kinds, lists, strict=True)), absent
+
+    def applied(self, key: Key, kind: str) -> None:
+        """Take down that a resource is about to have an object of a kind."""
+        if kind in self._having:
+            self._having[kind].add(key)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a resource that is gone."""
+        for having in self._having.values():
+            having.discard(key)
+
+    async def _learn(self) -> None:
+        """Ask once for each kind who has an object of it."""
+        if all(self._known(kind) for kind in OPTIONAL):
+            return
+        async with self._lock:
+            for kind in OPTIONAL:
+                if not self._known(kind):
+                    await self._ask(kind)
+
+    def _known(self, kind: str) -> bool:
+        asked = self._absent.get(kind)
+        return kind in self._having or (
+            asked is not None and time.monotonic() - asked < _ASK_AGAIN_SECONDS
+        )
+
+    async def _ask(self, kind: str) -> None:
+        try:
+            items = await self._cluster.list(kind, None, names.SELECTOR, metadata_only=True)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            self._absent[kind] = time.monotonic()
+            return
+        self._absent.pop(kind, None)
+        self._having[kind] = {
+            (metadata["namespace"], owner)
+            for item in items
+            if (owner := ((metadata := item["metadata"]).get("labels") or {}).get(names.NAME))
+        }
