@@ -58,6 +58,11 @@ class Spec(ResourceModel):
     suspend: bool = False
     """No pods and no jobs; history is kept."""
 
+    @property
+    def pods(self) -> int:
+        """The pods of all replicas."""
+        return self.replicas
+
     @model_validator(mode="after")
     def _checks_fit_the_kind(self) -> Self:
         for problem in kind_problems(self.model.kind, self.validation):

@@ -17,9 +17,10 @@ from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.services import headless_service
-from ascendllm.desired.workload import deployment
+from ascendllm.desired.workload import WORKLOADS, workload
 from ascendllm.state.observed import Observed
 from ascendllm.state.pods import Pod, Stage, stage
+from ascendllm.state.replicas import replicas
 from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import LOAD, Run
 from ascendllm.state.times import format_time, parse_time
@@ -33,9 +34,9 @@ class Rollout:
 
     Attributes:
         plan: Its workload and headless Service; what the other revisions still have is deleted.
-        wanted: Pods wanted; 0 while suspended.
+        wanted: Replicas wanted; 0 while suspended.
         pods: The pods of the revision.
-        available: Every wanted pod is ready.
+        available: Every wanted replica is ready.
         loaded: It was available since its workload was last raised from 0.
         stage: What it waits for; None when available.
         missed: The sealed run that says that it missed its deadline, as long as it isn't available.
@@ -55,8 +56,8 @@ class Rollout:
 
     @property
     def ready(self) -> int:
-        """Pods that are ready."""
-        return sum(pod.ready for pod in self.pods)
+        """Replicas that are ready."""
+        return sum(replica.ready for replica in replicas(self.pods))
 
 
 def roll_out(
@@ -84,8 +85,9 @@ def roll_out(
     """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)
-    available = wanted > 0 and sum(pod.ready for pod in pods) >= wanted
-    live = observed.find("Deployment", names.child(owner.name, revision.hash))
+    ready = sum(replica.ready for replica in observed.replicas_of(revision.hash))
+    available = wanted > 0 and ready >= wanted
+    live = observed.workload(revision.hash)
     annotations = (live or {}).get("metadata", {}).get("annotations") or {}
     raised = live is not None and int(live["spec"].get("replicas", 0)) > 0
     missed = _missed(revision.hash, annotations if raised else None, demand or Demand(), observed)
@@ -98,9 +100,9 @@ def roll_out(
 
     # What missed its deadline or failed would do so again: raising it anew would only loop.
     held = not raised and (missed is not None or refuted)
-    replicas = 0 if held else wanted
+    raised_to = 0 if held else wanted
     started_at = loaded_at = None
-    if replicas > 0:
+    if raised_to > 0:
         now = format_time(observed.now)
         noted = annotations if raised else {}
         started_at = _past(noted.get(names.STARTED_AT), observed) or now
@@ -109,11 +111,11 @@ def roll_out(
     apply = [headless_service(owner, revision.hash)]
     if not waiting:
         apply.append(
-            deployment(
+            workload(
                 owner,
                 revision.hash,
                 revision.template,
-                replicas=replicas,
+                replicas=raised_to,
                 started_at=started_at,
                 loaded_at=loaded_at,
                 progress_deadline=parse_duration(spec.rollout.progress_deadline),
@@ -166,7 +168,7 @@ def _missed(
 def _others(revision: str, observed: Observed) -> list[Ref]:
     """The workloads of other revisions; a headless Service goes with its workload."""
     refs = []
-    for kind in ("Deployment", "Service"):
+    for kind in (*WORKLOADS, "Service"):
         for item in observed.of(kind):
             other = item["metadata"].get("labels", {}).get(names.REVISION)
             if other is not None and other != revision:

@@ -17,6 +17,7 @@ __all__ = [
     "RUN",
     "SELECTOR",
     "STARTED_AT",
+    "WORKER_OF",
     "child",
     "digest",
     "labels",
@@ -31,6 +32,9 @@ NAME = "ascendllm.io/name"
 """Label of every object of a resource: the resource's name."""
 REVISION = "ascendllm.io/revision"
 """Label of a revision's objects and serving pods; never of job pods, or they would be served."""
+WORKER_OF = "ascendllm.io/worker-of"
+"""Label of the pods that compute for a serving pod on another node: the revision. They answer no
+client, so they don't bear `REVISION`, which Services select."""
 CHECK = "ascendllm.io/check"
 """Label of a run's objects: which check it is."""
 RUN = "ascendllm.io/run"

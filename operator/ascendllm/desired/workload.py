@@ -1,4 +1,4 @@
-"""The Deployment of a revision."""
+"""What runs the pods of a revision."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import labelled
 
-__all__ = ["deployment"]
+__all__ = ["WORKLOADS", "workload"]
+
+WORKLOADS = ("Deployment",)
+"""The kinds that a revision's pods are run by; a revision has one of them."""
 
 
-def deployment(
+def workload(
     owner: Owner,
     revision: str,
     template: Mapping[str, Any],
@@ -29,7 +32,7 @@ def deployment(
         owner: Whose pods.
         revision: The revision's hash.
         template: The recorded pod template.
-        replicas: Pods wanted; 0 while suspended.
+        replicas: Replicas wanted; 0 while suspended.
         started_at: When the workload was raised from 0; None at 0.
         loaded_at: When it was first available since then; None before.
         progress_deadline: As in `rollout`, so that `kubectl rollout status` agrees with us.

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from ascendllm.desired import names
+from ascendllm.desired.workload import WORKLOADS
 from ascendllm.state.pods import Pod
+from ascendllm.state.replicas import Replica, replicas
 from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import Run
 
@@ -51,6 +53,12 @@ class Observed:
         """The resource's object of that kind and name."""
         return next((item for item in self.of(kind) if item["metadata"]["name"] == name), None)
 
+    def workload(self, revision: str) -> Object | None:
+        """What runs the pods of a revision, of whatever kind it is."""
+        name = names.child(self.resource["metadata"]["name"], revision)
+        found = (self.find(kind, name) for kind in WORKLOADS)
+        return next(filter(None, found), None)
+
     @cached_property
     def revisions(self) -> tuple[Revision, ...]:
         """The kept revisions, newest first."""
@@ -69,11 +77,11 @@ class Observed:
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
-        """The serving pods of every revision."""
+        """The serving pods of every revision, those that only compute for them included."""
         return tuple(
             Pod.read(item)
             for item in self.of("Pod")
-            if names.REVISION in item["metadata"].get("labels", {})
+            if {names.REVISION, names.WORKER_OF} & set(item["metadata"].get("labels", {}))
         )
 
     def pods_of(self, revision: str) -> tuple[Pod, ...]:
@@ -83,6 +91,10 @@ class Observed:
             for pod in self.pods
             if pod.revision == revision and not pod.terminating and not self.inherited(pod)
         )
+
+    def replicas_of(self, revision: str) -> tuple[Replica, ...]:
+        """The same pods by replica."""
+        return replicas(self.pods_of(revision))
 
     def inherited(self, pod: Pod) -> bool:
         """Whether a pod is of a deleted resource of the same name: it will end soon."""

@@ -15,7 +15,12 @@ __all__ = ["Pod", "Stage", "held_up", "runtime_facts", "stage"]
 
 _MESSAGE_LIMIT = 600
 _DEVICES = 64
+_DIGITS = 6
 _SETTING_UP = ("ContainerCreating", "PodInitializing")
+_GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
+"""Label of the pods of a LeaderWorkerSet: which group of it, from 0."""
+_GROUP_SIZE = "leaderworkerset.sigs.k8s.io/size"
+"""Annotation of the same pods: how many a group has."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class Pod:
     """What matters of a serving pod.
 
     Attributes:
+        worker: It computes for its replica's leader and answers no client.
+        replica: The replica that it belongs to; a pod of a Deployment is one by itself.
+        size: How many pods that replica has.
         created: When it was created, as Kubernetes writes it.
         terminating: On its way out, or already ended (by an eviction, say).
         finished: Ended: it holds no NPU any more.
@@ -44,6 +52,9 @@ class Pod:
     name: str
     uid: str
     revision: str
+    worker: bool
+    replica: str
+    size: int
     created: str
     ready: bool
     terminating: bool
@@ -59,6 +70,7 @@ class Pod:
     def read(cls, item: Mapping[str, Any]) -> Pod:
         """The record of a pod."""
         metadata = item["metadata"]
+        labels = metadata.get("labels") or {}
         status = item.get("status") or {}
         container = _container(status)
         ready_condition = _condition(status, "Ready")
@@ -66,7 +78,10 @@ class Pod:
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
-            revision=metadata.get("labels", {}).get(names.REVISION, ""),
+            revision=labels.get(names.REVISION) or labels.get(names.WORKER_OF, ""),
+            worker=names.WORKER_OF in labels,
+            replica=labels.get(_GROUP_INDEX, metadata["name"]),
+            size=_size(metadata),
             created=metadata.get("creationTimestamp") or "",
             ready=ready_condition.get("status") == "True" and not finished,
             terminating="deletionTimestamp" in metadata or finished,
@@ -194,6 +209,11 @@ def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or []
     return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def _size(metadata: Mapping[str, Any]) -> int:
+    noted = str((metadata.get("annotations") or {}).get(_GROUP_SIZE, ""))
+    return int(noted) if noted.isdecimal() and len(noted) < _DIGITS else 1
 
 
 def _launch_seconds(container: Mapping[str, Any], ready: Mapping[str, Any]) -> float | None:

@@ -50,7 +50,6 @@ def build_status(
 def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room) -> dict[str, Any]:
     spec, observed, decision = scene.spec, scene.observed, scene.decision
     served = decision.served
-    served_pods = observed.pods_of(served)
     revision = decision.revision
     candidate = revision.hash if revision is not None and not scene.serves_spec else None
     states = decision.states if decision.problem is None else None
@@ -60,8 +59,8 @@ def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room)
         "model": served_name(spec, owner.name),
         "npus": spec.npu.count * scene.wanted,
         "verdict": verdict(decision.states),
-        "replicas": len(served_pods),
-        "readyReplicas": scene.ready_pods,
+        "replicas": len(observed.replicas_of(served)),
+        "readyReplicas": scene.ready_replicas,
         "selector": ",".join(
             f"{key}={value}" for key, value in names.serving_labels(owner.name, served).items()
         ),

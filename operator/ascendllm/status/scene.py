@@ -29,13 +29,14 @@ class Scene:
         return revision is not None and revision.hash == self.decision.served
 
     @property
-    def ready_pods(self) -> int:
-        """Ready pods that clients reach."""
-        return sum(pod.ready for pod in self.observed.pods_of(self.decision.served))
+    def ready_replicas(self) -> int:
+        """Ready replicas that clients reach."""
+        served = self.observed.replicas_of(self.decision.served)
+        return sum(replica.ready for replica in served)
 
     @property
     def wanted(self) -> int:
-        """Pods that are wanted of the spec's revision."""
+        """Replicas that are wanted of the spec's revision."""
         return 0 if self.spec.suspend else self.spec.replicas
 
     def having(self, *standings: Standing) -> list[CheckState]:

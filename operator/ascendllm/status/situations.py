@@ -242,12 +242,13 @@ def conditions_of(scene: Scene) -> list[Condition]:
 def _availability(scene: Scene, row: Row) -> Condition | None:
     if scene.decision.problem is None and scene.wanted == 0:
         return None
-    if scene.ready_pods > 0:
+    if scene.ready_replicas > 0:
         return Condition(
             AVAILABLE,
             "True",
             "Serving",
-            f"revision {scene.decision.served} serves clients, ready pods: {scene.ready_pods}",
+            f"revision {scene.decision.served} serves clients, ready replicas: "
+            f"{scene.ready_replicas}",
         )
     if scene.decision.served == NOTHING_SERVED:
         reason, message = "NothingProven", "no revision has been proven yet: clients reach nothing"
