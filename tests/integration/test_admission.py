@@ -16,7 +16,7 @@ from cluster.errors import ClusterError as KubectlError
 from integration.admin import Admin
 from integration.conftest import REPOSITORY
 from integration.world import World, resource
-from unit.core import check_rules
+from unit.core import check_rules, placement_rules
 
 DATA = {"pvc": {"claimName": "mmlu"}}
 BASELINE = {"value": 66.7, "average": "macro"}
@@ -69,6 +69,7 @@ RULES: list[tuple[str, Any, str]] = [
     ("rollout.progressDeadline", "169h", "must be from 10s to 168h"),
     ("rollout.progressDeadline", "99999h", "must be from 10s to 168h"),
     ("validation.timeout", "1s", "must be from 10s to 168h, such as 30m or 1h30m"),
+    *((f"placement.{path}", value, told) for path, value, told in placement_rules.RULES),
     *((f"validation.{path}", value, told) for path, value, told in check_rules.RULES),
 ]
 
@@ -169,6 +170,7 @@ BOUNDS: list[tuple[str, Any]] = [
     ("validation.job.nodeSelector", {"a": "b c"}),
     ("validation.job.nodeSelector", {f"a{n}": "b" for n in range(33)}),
     ("validation.job.tolerations", [{"effect": "Never"}]),
+    *((f"placement.{path}", value) for path, value in placement_rules.BOUNDS),
     *((f"validation.{path}", value) for path, value in check_rules.BOUNDS),
 ]
 
@@ -186,7 +188,8 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
     [
         "nodes",
         "autoscaling",
-        "placement",
+        "placement.affinity.nodes",
+        "placement.queue",
         "model.source.huggingFace",
         "model.cache",
         "runtime.driverMounts",
@@ -247,6 +250,7 @@ EDGES: list[tuple[str, Any]] = [
     ("validation.timeout", "604800s"),
     ("model.source", {"pvc": {"claimName": "a", "path": "b..c/d"}}),
     ("npu.resource", "huawei.com/Ascend910-2c"),
+    *((f"placement.{path}", value) for path, value in placement_rules.ACCEPTED),
     *((f"validation.{path}", value) for path, value in check_rules.ACCEPTED),
 ]
 

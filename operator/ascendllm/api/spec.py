@@ -16,6 +16,8 @@ from ascendllm.api.engine import Engine
 from ascendllm.api.kind_rules import KIND_RULES, kind_problems
 from ascendllm.api.model import ResourceModel
 from ascendllm.api.npu import Npu
+from ascendllm.api.placement import Placement
+from ascendllm.api.placement_rules import PLACEMENT_RULES, placement_problems
 from ascendllm.api.rollout import Rollout
 from ascendllm.api.runtime import Runtime
 from ascendllm.api.scalars import rules
@@ -29,7 +31,7 @@ __all__ = ["Spec"]
 class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
-    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES))
+    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES, *PLACEMENT_RULES))
 
     model: Model
     """Which model is served."""
@@ -45,6 +47,9 @@ class Spec(ResourceModel):
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     """Pods that serve."""
+
+    placement: Placement = Placement()
+    """Where the pods run, and what they ask for beside NPUs."""
 
     service: Service = Service()
     """The Service that clients use."""
@@ -66,5 +71,11 @@ class Spec(ResourceModel):
     @model_validator(mode="after")
     def _checks_fit_the_kind(self) -> Self:
         for problem in kind_problems(self.model.kind, self.validation):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _placement_fits_the_npus(self) -> Self:
+        for problem in placement_problems(self.npu, self.placement):
             raise ValueError(problem)
         return self

@@ -29,6 +29,8 @@ class Part:
         mounts: Of the serving container.
         resources: Extended and other resources of the serving container, asked for and limited
             alike.
+        requests: What is asked for beside them.
+        limits: What is limited beside them.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +42,8 @@ class Part:
     env: Sequence[Item] = ()
     mounts: Sequence[Item] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
 
 
 def put_together(name: str, parts: Sequence[Part]) -> dict[str, Any]:
@@ -49,13 +53,16 @@ def put_together(name: str, parts: Sequence[Part]) -> dict[str, Any]:
         name: The container's name.
         parts: What it is made of. What nothing adds to is left out.
     """
-    resources = _merged(part.resources for part in parts)
+    both = [part.resources for part in parts]
+    limits = _merged([*both, *(part.limits for part in parts)])
+    requests = _merged([*both, *(part.requests for part in parts)])
+    resources = {key: value for key, value in (("limits", limits), ("requests", requests)) if value}
     env = {item["name"]: item for part in parts for item in part.env}
     container: dict[str, Any] = {
         "name": name,
         **_merged(part.container for part in parts),
         **({"env": list(env.values())} if env else {}),
-        **({"resources": {"limits": resources, "requests": resources}} if resources else {}),
+        **({"resources": resources} if resources else {}),
         **_joined("volumeMounts", (part.mounts for part in parts)),
     }
     pod = {

@@ -31,7 +31,7 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     inputs = {
         key: copy.deepcopy(dumped[key])
-        for key in ("model", "runtime", "npu", "engine")
+        for key in ("model", "runtime", "npu", "engine", "placement")
         if dumped.get(key)
     }
     inputs["model"].pop("kind", None)

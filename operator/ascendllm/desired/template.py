@@ -17,6 +17,7 @@ from ascendllm.desired import names
 from ascendllm.desired.facts import facts_container
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
+from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
 from ascendllm.desired.sources import mount_model
 from ascendllm.engine.arguments import PORT, SHUTDOWN_TIMEOUT_SECONDS, serve_arguments
@@ -48,6 +49,7 @@ def pod_template(owner: Owner, spec: Spec, resolved: Mapping[str, Any]) -> dict[
     return put_together(
         CONTAINER,
         (
+            placement_part(spec.placement),
             _account(owner),
             _server(spec.runtime, resolved["image"], arguments),
             Part(resources={spec.npu.resource: str(spec.npu.count)}),
