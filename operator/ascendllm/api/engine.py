@@ -55,11 +55,19 @@ class Engine(ResourceModel):
     enable_prefix_caching: bool | None = None
     """Keep the KV cache of prompts' common beginnings; vLLM's own choice when unset."""
 
+    profile: Literal["latency", "balanced", "throughput"] | None = None
+    """Fills unset fields for a purpose: latency (maxNumSeqs 8, maxNumBatchedTokens 2048), balanced
+    (128, 8192) or throughput (512, 16384). NPUs and parallelism stay as they are."""
+
     additional_config: dict[str, Any] | None = None
     """vLLM-Ascend's own settings (--additional-config)."""
 
     compilation_config: dict[str, Any] | None = None
     """vLLM's compilation settings (--compilation-config)."""
+
+    config: Annotated[dict[str, Any], Field(max_length=64)] | None = None
+    """The mapping of a --config file of vllm serve, such as {max-num-batched-tokens: 8192}. It
+    fills unset fields and adds options; judged as args are."""
 
     args: (
         Annotated[
@@ -68,5 +76,5 @@ class Engine(ResourceModel):
         ]
         | None
     ) = None
-    """Further options as `--option` or `--option=value`; unknown ones and those that a field
-    of the resource sets are refused by name."""
+    """Further options as `--option` or `--option=value`, one of several values once a value;
+    unknown ones and those that a field of the resource sets are refused by name."""

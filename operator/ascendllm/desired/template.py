@@ -45,7 +45,13 @@ def pod_template(owner: Owner, spec: Spec, resolved: Mapping[str, Any]) -> dict[
         resolved: The image and, where they are known, what it was chosen by.
     """
     model = mount_model(spec.model.source)
-    arguments = serve_arguments(model.path, served_name(spec, owner.name), spec.engine, spec.npu)
+    arguments = serve_arguments(
+        model.path,
+        served_name(spec, owner.name),
+        spec.engine,
+        spec.npu,
+        resolved.get("generation"),
+    )
     return put_together(
         CONTAINER,
         (

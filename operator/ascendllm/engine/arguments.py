@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from ascendllm.api.engine import Engine
 from ascendllm.api.npu import Npu
+from ascendllm.engine import options
+from ascendllm.engine.in_force import in_force
 
-__all__ = ["OWNED", "PORT", "SHUTDOWN_TIMEOUT_SECONDS", "serve_arguments", "tensor_parallel_size"]
+__all__ = ["PORT", "SHUTDOWN_TIMEOUT_SECONDS", "serve_arguments", "tensor_parallel_size"]
 
 PORT = 8000
 """The port that the container listens on, whatever the client Service's port is."""
@@ -16,56 +18,35 @@ PORT = 8000
 SHUTDOWN_TIMEOUT_SECONDS = 120
 """How long vLLM finishes requests after SIGTERM; its own default of 0 aborts them."""
 
-_BY_OPERATOR = "set by the operator"
-
-OWNED: Mapping[str, str] = {
-    "--additional-config": "spec.engine.additionalConfig",
-    "--api-key": "not supported yet: a key in an argument list is readable by everyone",
-    "--compilation-config": "spec.engine.compilationConfig",
-    "--config": "spec.engine (a file in the image would bypass the checks of its fields)",
-    "--data-parallel-size": "spec.engine.dataParallelSize",
-    "--dtype": "spec.engine.dtype",
-    "--enable-prefix-caching": "spec.engine.enablePrefixCaching",
-    "--enforce-eager": "spec.engine.enforceEager",
-    "--gpu-memory-utilization": "spec.engine.memoryUtilization",
-    "--grpc": "not supported: probes and checks speak HTTP",
-    "--host": _BY_OPERATOR,
-    "--max-model-len": "spec.engine.maxModelLen",
-    "--max-num-batched-tokens": "spec.engine.maxNumBatchedTokens",
-    "--max-num-seqs": "spec.engine.maxNumSeqs",
-    "--model": "spec.model.source",
-    "--pipeline-parallel-size": "spec.engine.pipelineParallelSize",
-    "--port": _BY_OPERATOR,
-    "--quantization": "spec.engine.quantization",
-    "--seed": "spec.engine.seed",
-    "--served-model-name": "spec.model.servedName",
-    "--shutdown-timeout": _BY_OPERATOR,
-    "--ssl-certfile": "not supported: probes and checks speak plain HTTP inside the cluster",
-    "--ssl-keyfile": "not supported: probes and checks speak plain HTTP inside the cluster",
-    "--tensor-parallel-size": "spec.engine.tensorParallelSize",
-    "--trust-remote-code": "spec.engine.trustRemoteCode",
-    "--uds": "not supported: probes and checks speak HTTP on a port",
-}
-"""Options that may not stand in `spec.engine.args`, and the field that sets each."""
-
 
 def tensor_parallel_size(engine: Engine, npu: Npu) -> int:
     """The tensor parallel size: as given, or the NPUs that the other sizes leave.
 
     An uneven division is rounded down here and refused by the policies.
     """
+    engine = in_force(engine)
     if engine.tensor_parallel_size is not None:
         return engine.tensor_parallel_size
     return max(1, npu.count // (engine.pipeline_parallel_size * engine.data_parallel_size))
 
 
-def serve_arguments(model_path: str, served_name: str, engine: Engine, npu: Npu) -> list[str]:
+def serve_arguments(
+    model_path: str, served_name: str, engine: Engine, npu: Npu, generation: str | None = None
+) -> list[str]:
     """The container's `args`: `vllm serve`, the options of the fields, then `engine.args`.
 
     An option whose field is unset or at vLLM's own default is left out, so that the list holds what
     somebody chose. The entry point of the image sources CANN's environment and then executes these.
+
+    Args:
+        model_path: The model's folder.
+        served_name: The name that clients ask for.
+        engine: As the user wrote it.
+        npu: The pod's NPUs.
+        generation: The chips', where known.
     """
-    options: list[tuple[str, object]] = [
+    engine = in_force(engine, generation)
+    given: list[tuple[str, object]] = [
         ("--host", "0.0.0.0"),  # noqa: S104 - the pod's own address, reached through Services
         ("--port", PORT),
         ("--tensor-parallel-size", tensor_parallel_size(engine, npu)),
@@ -86,8 +67,31 @@ def serve_arguments(model_path: str, served_name: str, engine: Engine, npu: Npu)
         ("--compilation-config", _json(engine.compilation_config)),
         ("--shutdown-timeout", SHUTDOWN_TIMEOUT_SECONDS),
     ]
-    rendered = [text for flag, value in options if (text := _option(flag, value)) is not None]
-    return ["vllm", "serve", model_path, *rendered, *(engine.args or [])]
+    rendered = [text for flag, value in given if (text := _option(flag, value)) is not None]
+    return ["vllm", "serve", model_path, *rendered, *written(engine.args or [])]
+
+
+def written(args: Sequence[str]) -> list[str]:
+    """The arguments as argparse takes them: all values of an option behind its one mention.
+
+    In `args` an option of several values stands once a value, `--option=a` and `--option=b`; of
+    these argparse would keep the last.
+    """
+    table = options.load()
+    tokens: list[list[str]] = []
+    places: dict[str, list[str]] = {}
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        option = table.named(flag)
+        if option is None or option.nargs != "+" or not equals:
+            tokens.append([arg])
+        elif (place := places.get(option.dest)) is None:
+            tokens.append(places.setdefault(option.dest, [arg]))
+        else:
+            if len(place) == 1:
+                place[:] = [option.canonical, place[0].partition("=")[2]]
+            place.append(value)
+    return [token for place in tokens for token in place]
 
 
 def _share(value: float) -> str:

@@ -16,7 +16,7 @@ from ascendllm.engine.option import Option
 from ascendllm.engine.option_values import BadValueError, convert
 from ascendllm.exceptions import UsageError
 
-__all__ = ["parse", "rewrite"]
+__all__ = ["json_or_text", "parse", "rewrite"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,14 +131,15 @@ def _split_nested(args: Sequence[str]) -> tuple[list[str], dict[str, dict[str, A
         if name.endswith("+"):
             name, text = name[:-1], json.dumps(text.split(","))
         flag, *keys = name.split(".")
-        value: Any = _json_or_text(text)
+        value: Any = json_or_text(text)
         for key in reversed(keys):
             value = {key: value}
         _merge(nested.setdefault(flag, {}), value)
     return plain, nested
 
 
-def _json_or_text(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """The value behind a dotted key: JSON where it is any, else the text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

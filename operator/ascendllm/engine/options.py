@@ -5,9 +5,11 @@ The facts are in `vllm-<version>.json` beside this file, read off that version's
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,11 @@ from typing import Any
 
 from ascendllm.engine import option_parser
 from ascendllm.engine.option import Option
+from ascendllm.engine.option_parser import json_or_text
 from ascendllm.engine.option_values import BadValueError, convert, is_json
 from ascendllm.exceptions import UsageError
 
-__all__ = ["OptionTable", "Problem", "load"]
+__all__ = ["OptionTable", "Problem", "load", "table_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,38 @@ class OptionTable:
         """
         return option_parser.parse(self.options, args)
 
-    def problems(self, args: Sequence[str], owned: Mapping[str, str]) -> list[Problem]:
+    def named(self, flag: str) -> Option | None:
+        """The option of a spelling, underscores and keys behind a dot included."""
+        return self.by_flag.get(_spelling(flag)[0])
+
+    def values(self, args: Sequence[str]) -> dict[str, Any]:
+        """What sound arguments of a resource say, by `dest`; of others nothing.
+
+        Several values of one option are a list, keys behind dots a mapping.
+        """
+        found: dict[str, Any] = {}
+        for arg in args:
+            name, has_value, text = arg.partition("=")
+            flag, dotted, keys = _spelling(name)
+            option = self.by_flag.get(flag)
+            if option is None:
+                continue
+            if not option.takes_value:
+                found[option.dest] = flag == option.canonical
+            elif dotted:
+                nested = found.setdefault(option.dest, {})
+                if isinstance(nested, dict):
+                    _put(nested, keys.removesuffix("+").split("."), json_or_text(text))
+            elif has_value:
+                with contextlib.suppress(BadValueError):
+                    value = convert(option.type, option.optional, text)
+                    several = option.nargs == "+" or option.kind == "append"
+                    found[option.dest] = [*found.get(option.dest, []), value] if several else value
+        return found
+
+    def problems(
+        self, args: Sequence[str], owned: Mapping[str, str], *, other_version: bool = False
+    ) -> list[Problem]:
         """Judge the extra arguments of a resource; empty where all are sound.
 
         Args:
@@ -65,6 +99,8 @@ class OptionTable:
             owned: Canonical flag to what sets it: a field (`--max-model-len` to
                 `spec.engine.maxModelLen`), or a reason that follows "is", such as
                 `set by the operator`. Other spellings of the same option count as it.
+            other_version: The server is of another version, whose options are not known: only
+                what does not depend on them is judged, form and ownership.
 
         Raises:
             KeyError: `owned` names an option that this version does not have.
@@ -73,17 +109,20 @@ class OptionTable:
         seen: dict[str, str] = {}
         found = []
         for arg in args:
-            message = self._problem(arg, owners, seen)
+            message = self._problem(arg, owners, seen, other_version)
             if message is not None:
                 found.append(Problem(arg, _clipped(message)))
         return found
 
-    def _problem(self, arg: str, owners: Mapping[str, str], seen: dict[str, str]) -> str | None:
+    def _problem(
+        self, arg: str, owners: Mapping[str, str], seen: dict[str, str], other_version: bool
+    ) -> str | None:
         name, has_value, value = arg.partition("=")
         flag, dotted, keys = _spelling(name)
         option = self.by_flag.get(flag)
         if option is None or not option.flags:
-            return self._unknown(arg, name, flag)
+            taken = other_version and re.fullmatch(r"--[a-zA-Z0-9.+-]+", flag)
+            return None if taken else self._unknown(arg, name, flag)
         if option.dest in owners:
             return _owned(arg, option, owners[option.dest])
         if option.kind == "help":
@@ -98,6 +137,8 @@ class OptionTable:
             )
         if option.dest == "model":
             return f"{arg}: the model is the resource's spec.model: remove the option"
+        if other_version:
+            return None
         return _value_problem(arg, option, dotted, keys, bool(has_value), value) or _twice(
             arg, option, flag if not dotted else f"{flag}.{keys}", seen
         )
@@ -129,6 +170,16 @@ def _spelling(name: str) -> tuple[str, str, str]:
     """
     flag, dot, keys = name.partition(".") if name.startswith("-") else (name, "", "")
     return (flag.replace("_", "-") if flag.startswith("--") else flag), dot, keys
+
+
+def _put(nested: dict[str, Any], keys: Sequence[str], value: object) -> None:
+    """Set a value behind keys, whatever stands in between."""
+    for key in keys[:-1]:
+        inner = nested.get(key)
+        if not isinstance(inner, dict):
+            inner = nested[key] = {}
+        nested = inner
+    nested[keys[-1]] = value
 
 
 def _clipped(message: str) -> str:
@@ -188,6 +239,8 @@ def _twice(arg: str, option: Option, spelled: str, seen: dict[str, str]) -> str 
     """Refuse a second value of one option; keys of one JSON option may come one by one."""
     if option.kind == "append":
         return None
+    if option.nargs == "+" and option.dest in seen:
+        return _one_of_several(arg, option, seen[option.dest])
     key = spelled if "." in spelled else option.dest
     whole = seen.get(option.dest)
     parts = [first for other, first in seen.items() if other.startswith(f"{spelled}.")]
@@ -196,6 +249,31 @@ def _twice(arg: str, option: Option, spelled: str, seen: dict[str, str]) -> str 
         seen[key] = arg
         return None
     return f"{arg}: given twice, before as {first}: vllm would take only one: remove one"
+
+
+def _one_of_several(arg: str, option: Option, first: str) -> str | None:
+    """Several values come to stand behind one mention, where a dash would begin an option."""
+    for element in (first, arg):
+        if element.partition("=")[2].startswith("-"):
+            return (
+                f"{element}: {option.canonical} is given more than once: no value may begin with -"
+            )
+    return None
+
+
+def table_for(release: str | None) -> OptionTable | None:
+    """The table of the vLLM inside a vLLM-Ascend release; None where its options are not known.
+
+    Args:
+        release: Such as `v0.18.0rc1`, which holds vLLM 0.18.0; None for the pinned one.
+    """
+    if release is None:
+        return load()
+    found = re.match(r"v?(\d+\.\d+\.\d+)", release)
+    try:
+        return load(found.group(1)) if found else None
+    except UsageError:
+        return None
 
 
 @functools.cache

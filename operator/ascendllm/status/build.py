@@ -32,6 +32,7 @@ from ascendllm.status.room import Room, fitted
 from ascendllm.status.runtime import runtime_status
 from ascendllm.status.scene import Scene
 from ascendllm.status.situations import conditions_of
+from ascendllm.status.warnings import warnings_of
 
 __all__ = ["build_status", "failed_status", "phase", "refused_status"]
 
@@ -71,6 +72,7 @@ def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room)
         "runtime": runtime_status(observed, decision, room.devices),
         "validation": {state.check: check_status(state, room) for state in decision.states} or None,
         "history": _history(observed) or None,
+        "warnings": warnings_of(scene, room) or None,
     }
     return {key: value for key, value in status.items() if value is not None}
 

@@ -27,6 +27,7 @@ class Room:
         message: Bytes of a check's message.
         condition: Bytes of a condition's message.
         devices: NPUs by name.
+        warning: Bytes of a warning.
     """
 
     items: int
@@ -34,16 +35,17 @@ class Room:
     message: int
     condition: int
     devices: int
+    warning: int
 
 
 _ROOMS = (
-    Room(items=64, text=80, message=300, condition=1000, devices=64),
-    Room(items=40, text=60, message=300, condition=800, devices=32),
-    Room(items=20, text=60, message=300, condition=600, devices=32),
-    Room(items=10, text=40, message=200, condition=600, devices=16),
-    Room(items=5, text=30, message=150, condition=400, devices=16),
-    Room(items=2, text=20, message=80, condition=300, devices=8),
-    Room(items=0, text=16, message=40, condition=200, devices=0),
+    Room(items=64, text=80, message=300, condition=1000, devices=64, warning=400),
+    Room(items=40, text=60, message=300, condition=800, devices=32, warning=300),
+    Room(items=20, text=60, message=300, condition=600, devices=32, warning=300),
+    Room(items=10, text=40, message=200, condition=600, devices=16, warning=200),
+    Room(items=5, text=30, message=150, condition=400, devices=16, warning=200),
+    Room(items=2, text=20, message=80, condition=300, devices=8, warning=100),
+    Room(items=0, text=16, message=40, condition=200, devices=0, warning=80),
 )
 
 

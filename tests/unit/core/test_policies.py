@@ -37,6 +37,99 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"engine": {"args": ["--max-modellen=1"]}}, "InvalidEngineArgs", ["--max-model-len"]),
     ({"engine": {"args": ["--block-size=x"]}}, "InvalidEngineArgs", ["--block-size"]),
     (
+        {"engine": {"config": {"max-numseqs": 1}}},
+        "InvalidEngineArgs",
+        ["spec.engine.config: --max-numseqs=1", "--max-num-seqs"],
+    ),
+    (
+        {"engine": {"config": {"block-size": "x"}}},
+        "InvalidEngineArgs",
+        ["--block-size=x", "an integer"],
+    ),
+    (
+        {"engine": {"config": {"block-size": 128}, "args": ["--block-size=128"]}},
+        "InvalidEngineArgs",
+        ["spec.engine.config: --block-size=128: given twice, before as --block-size=128"],
+    ),
+    (
+        {"engine": {"config": {"max-num-seqs": 8}, "maxNumSeqs": 16}},
+        "InvalidEngineArgs",
+        ["max-num-seqs: spec.engine.maxNumSeqs sets it too: remove one"],
+    ),
+    (
+        {"engine": {"config": {"max-num-seqs": 8, "max_num_seqs": 9}}},
+        "InvalidEngineArgs",
+        ["max_num_seqs: given twice, before as max-num-seqs"],
+    ),
+    (
+        {"engine": {"config": {"max-num-seqs": "many"}}},
+        "InvalidEngineArgs",
+        ["'many' cannot be read as the value of spec.engine.maxNumSeqs"],
+    ),
+    (
+        {"engine": {"config": {"max-num-seqs": 0}}},
+        "InvalidEngineArgs",
+        ["greater than or equal to 1", "not 0", "spec.engine.maxNumSeqs"],
+    ),
+    (
+        {"engine": {"config": {"dtype": "int4"}}},
+        "InvalidEngineArgs",
+        ["not 'int4'", "spec.engine.dtype"],
+    ),
+    (
+        {"engine": {"config": {"compilation-config.mode": 3}}},
+        "InvalidEngineArgs",
+        ["spec.engine.compilationConfig: set that instead"],
+    ),
+    ({"engine": {"config": {"port": 1}}}, "InvalidEngineArgs", ["set by the operator"]),
+    ({"engine": {"config": {"api-key": "a"}}}, "InvalidEngineArgs", ["readable by everyone"]),
+    ({"engine": {"config": {"--seed": 1}}}, "InvalidEngineArgs", ["without its dashes"]),
+    ({"engine": {"config": {"tokenizer=x": 1}}}, "InvalidEngineArgs", ["without its dashes"]),
+    ({"engine": {"config": {"tokenizer": None}}}, "InvalidEngineArgs", ["the value is missing"]),
+    (
+        {"engine": {"config": {f"unknown-{n}": 1 for n in range(8)}}},
+        "InvalidEngineArgs",
+        ["unknown-4", "and 3 more"],
+    ),
+    (
+        {"engine": {"config": {"speculative-config": {"a": "x" * 66_000}}}},
+        "InvalidEngine",
+        ["spec.engine.config is 660", "bytes of JSON"],
+    ),
+    (
+        {"npu": {"count": 2}, "engine": {"config": {"pipeline-parallel-size": 3}}},
+        "ParallelismMismatch",
+        ["pipelineParallelSize 3"],
+    ),
+    ({"engine": {"config": {"kv-cache-dtype": "fp8"}}}, "InvalidEngine", ["no FP8 KV cache"]),
+    ({"engine": {"quantization": "fp8"}}, "InvalidEngine", ["spec.engine.quantization fp8"]),
+    (
+        {"runtime": {"env": {"VLLM_ASCEND_ENABLE_NZ": "true"}}},
+        "InvalidEngine",
+        ["VLLM_ASCEND_ENABLE_NZ='true'"],
+    ),
+    (
+        {"engine": {"args": ["--hf-token=hf_x"]}},
+        "InvalidEngineArgs",
+        ["a token in an argument list is readable by everyone"],
+    ),
+    (
+        {
+            "engine": {
+                "args": ["--no-enable-chunked-prefill"],
+                "maxModelLen": 4096,
+                "maxNumBatchedTokens": 2048,
+            }
+        },
+        "InvalidEngine",
+        ["maxNumBatchedTokens 2048 is less than maxModelLen 4096", "chunked"],
+    ),
+    (
+        {"validation": {"bench": {}}, "engine": {"config": {"max-model-len": 255}}},
+        "InvalidBench",
+        ["255"],
+    ),
+    (
         {"engine": {"maxNumSeqs": 9, "maxNumBatchedTokens": 8}},
         "InvalidEngine",
         ["maxNumBatchedTokens 8", "maxNumSeqs 9"],
@@ -106,6 +199,13 @@ def test_refused(fields: dict[str, Any], reason: str, told: list[str]) -> None:
         {"model": {"source": {"pvc": {"claimName": "a"}}}},
         {"npu": {"count": 8}, "engine": {"pipelineParallelSize": 2, "dataParallelSize": 2}},
         {"engine": {"args": ["--block-size=128", "--enable-expert-parallel"]}},
+        {"engine": {"args": ["--cudagraph-capture-sizes=1", "--cudagraph-capture-sizes=2"]}},
+        {"engine": {"config": {"async-scheduling": True, "no-enable-prefix-caching": True}}},
+        {"engine": {"config": {"gpu-memory-utilization": 0.8, "seed": 0, "lora-dtype": "auto"}}},
+        {"engine": {"profile": "latency", "maxNumSeqs": 4096}},
+        {"engine": {"profile": "throughput", "maxNumBatchedTokens": 8}},
+        {"runtime": {"version": "v0.99.0"}, "engine": {"args": ["--of-the-future=1"]}},
+        {"runtime": {"version": "v0.99.0"}, "engine": {"config": {"of-the-future": [1, 2]}}},
         {"validation": {"bench": {"prefixTokens": 0}}, "engine": {"maxModelLen": 256}},
         {"validation": {"bench": {"compareTo": {"name": "other"}}}},
         {

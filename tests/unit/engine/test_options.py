@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascendllm.engine.option_values import TYPES, BadValueError, convert
-from ascendllm.engine.options import load
+from ascendllm.engine.options import load, table_for
 from ascendllm.exceptions import UsageError
 
 # Every option as vllm 0.18.0's own parser has it.
@@ -185,6 +185,60 @@ def test_several_values_that_are_no_repetition() -> None:
     args += ["--attention-config.backend=a", "--attention-config.use_cudnn_prefill=true"]
     args += ["--hf-token", "--block_size=128", "--gpu-memory-utilization=0.8"]
     assert TABLE.problems(args, OWNED) == []
+
+
+def test_several_values_of_one_option() -> None:
+    sizes = ["--cudagraph-capture-sizes=1", "--cudagraph_capture_sizes=2"]
+    assert TABLE.problems(sizes, OWNED) == []
+    assert TABLE.values(sizes) == {"cudagraph_capture_sizes": [1, 2]}
+    (problem,) = TABLE.problems(["--logits-processors=a", "--logits-processors=-b"], OWNED)
+    assert "no value may begin with -" in problem.message
+
+
+def test_values_are_what_sound_arguments_say() -> None:
+    args = [
+        "--block_size=64",
+        "--no-async-scheduling",
+        "--enable-expert-parallel",
+        "--attention-config.backend=a",
+        "--attention-config.x.y=true",
+        "--seed=many",
+        "--no-such=1",
+    ]
+    assert TABLE.values(args) == {
+        "block_size": 64,
+        "async_scheduling": False,
+        "enable_expert_parallel": True,
+        "attention_config": {"backend": "a", "x": {"y": True}},
+    }
+
+
+def test_the_options_of_another_version_are_judged_by_form_and_owner() -> None:
+    def told(*args: str) -> list[str]:
+        found = TABLE.problems(list(args), OWNED, other_version=True)
+        return [problem.message for problem in found]
+
+    assert told("--of-the-future=1", "--dtype=fp4", "--seed=many") == []
+    assert "set by the operator" in told("--port=1")[0]
+    assert "must have the form" in told("block-size=1")[0]
+    assert "one element holds option and value" in told("--seed 1")[0]
+    assert told("--$(rm)=1")
+
+
+@pytest.mark.parametrize(
+    ("release", "known"),
+    [
+        (None, True),
+        ("v0.18.0rc1", True),
+        ("v0.18.0", True),
+        ("0.18.0-a3", True),
+        ("v0.19.0", False),
+        ("v0.18.1", False),
+        ("nightly-main", False),
+    ],
+)
+def test_the_table_of_a_release(release: str | None, known: bool) -> None:
+    assert (table_for(release) is not None) is known
 
 
 def test_all_problems_are_reported() -> None:

@@ -15,9 +15,11 @@ __all__ = ["POLICIES", "Input", "first_problem", "mmlu_data"]
 POLICIES: tuple[Policy, ...] = (
     hosts.model_host_path_not_allowed,
     hosts.data_host_path_not_allowed,
-    engine.parallelism_does_not_fit,
-    engine.engine_arguments_refused,
     engine.engine_config_too_large,
+    engine.engine_arguments_refused,
+    engine.engine_config_refused,
+    engine.parallelism_does_not_fit,
+    engine.ascend_refuses,
     engine.too_long_for_one_step,
     checks.bench_longer_than_context,
     checks.bench_compared_with_itself,

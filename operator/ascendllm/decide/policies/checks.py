@@ -5,6 +5,7 @@ from __future__ import annotations
 from ascendllm.api.checks.mmlu import protocol_of
 from ascendllm.api.sources import same_store
 from ascendllm.decide.policies.given import Input, mmlu_data
+from ascendllm.engine.in_force import in_force
 from ascendllm.exceptions import SpecError
 
 __all__ = [
@@ -18,7 +19,7 @@ __all__ = [
 
 def bench_longer_than_context(given: Input) -> SpecError | None:
     """A benchmark whose requests don't fit would be refused request by request, after the load."""
-    longest = given.spec.engine.max_model_len
+    longest = in_force(given.spec.engine).max_model_len
     bench = given.spec.validation.bench if given.spec.validation else None
     if bench is None or longest is None:
         return None

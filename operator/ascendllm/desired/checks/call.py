@@ -8,6 +8,7 @@ from typing import Any
 from ascendllm.api.spec import Spec
 from ascendllm.api.validation import Validation
 from ascendllm.desired.sources import Mounted
+from ascendllm.engine.in_force import in_force
 
 __all__ = ["MOST_IN_FLIGHT", "SCRATCH", "Call", "Given", "in_flight", "number"]
 
@@ -67,7 +68,7 @@ def in_flight(given: Given) -> int:
 
     On a revision with traffic it takes a quarter of that.
     """
-    sequences = given.spec.engine.max_num_seqs or _DEFAULT_MAX_NUM_SEQS
+    sequences = in_force(given.spec.engine).max_num_seqs or _DEFAULT_MAX_NUM_SEQS
     wanted = sequences // 4 if given.has_traffic else sequences
     return min(max(1, wanted), MOST_IN_FLIGHT)
 

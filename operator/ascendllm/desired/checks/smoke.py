@@ -6,6 +6,7 @@ import json
 
 from ascendllm.api.checks.smoke import SmokeCheck
 from ascendllm.desired.checks.call import MOST_IN_FLIGHT, Call, Given
+from ascendllm.engine.in_force import in_force
 
 __all__ = ["smoke_call"]
 
@@ -14,7 +15,7 @@ def smoke_call(given: Given) -> Call:
     """Prompts go as one JSON argument: they are no secret, and need no file."""
     smoke = given.validation.smoke or SmokeCheck()
     arguments = [f"--kind={given.spec.model.kind}"]
-    sequences = given.spec.engine.max_num_seqs
+    sequences = in_force(given.spec.engine).max_num_seqs
     if sequences is not None and not given.has_traffic:
         # The burst fills the engine once, which clients should not have to wait behind.
         arguments.append(f"--max-num-seqs={min(sequences, MOST_IN_FLIGHT)}")
