@@ -17,16 +17,26 @@ from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
-from ascendllm.decide.needs import LookupNeeded, NodesNeeded, PeerNeeded, RequestsNeeded
+from ascendllm.decide.needs import (
+    CapacityNeeded,
+    CrashNeeded,
+    LoadingNeeded,
+    LookupNeeded,
+    NodesNeeded,
+    PeerNeeded,
+    RequestsNeeded,
+)
 from ascendllm.decide.plan import Plan
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
+from ascendllm.kube.capacity import Capacity
 from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
 from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
 from ascendllm.kube.optional import OptionalKinds
+from ascendllm.kube.pod_logs import PodLogs
 from ascendllm.kube.run_cache import RunCache
 from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
@@ -68,6 +78,8 @@ class Reconciler:
         self._cluster = cluster
         self._runs = RunCache(cluster)
         self._optional = OptionalKinds(cluster)
+        self._capacity = Capacity(cluster)
+        self._logs = PodLogs(cluster)
         self._settings = settings
         self._clock = clock
 
@@ -151,6 +163,15 @@ class Reconciler:
             case RequestsNeeded(run=run):
                 text = await self._runs.text(owner.namespace, run, "requests.json")
                 return replace(observed, requests={**observed.requests, run: text})
+            case CapacityNeeded(resource=resource):
+                nodes = await self._capacity.of(resource)
+                return replace(observed, capacity={**observed.capacity, resource: nodes})
+            case LoadingNeeded(pod=pod, uid=uid, restarts=restarts):
+                stage = await self._logs.loading(owner.namespace, pod, uid, restarts)
+                return replace(observed, loading={**observed.loading, uid: stage})
+            case CrashNeeded(pod=pod, uid=uid, restarts=restarts):
+                cause = await self._logs.crash(owner.namespace, pod, uid, restarts)
+                return replace(observed, crashes={**observed.crashes, uid: cause})
         raise AssertionError(f"nobody can look up {needed!r}")
 
     async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:

@@ -33,6 +33,9 @@ class Mortal:
     async def list(self, *about: Any, **form: Any) -> tuple[Object, ...]:
         return await self._api.list(*about, **form)
 
+    async def log(self, *about: Any, **form: Any) -> str:
+        return await self._api.log(*about, **form)
+
     async def apply(self, item: Object) -> Object:
         return self._counted(await self._alive().apply(item))
 

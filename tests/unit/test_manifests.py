@@ -34,6 +34,7 @@ OPERATOR_MAY = {
     "rbac.authorization.k8s.io/roles": CHILD - {"watch"},
     "rbac.authorization.k8s.io/rolebindings": CHILD - {"watch"},
     "/pods": {"list", "watch"},
+    "/pods/log": {"get"},
     "/nodes": {"list"},
     "/events": {"create"},
 }

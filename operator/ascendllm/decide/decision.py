@@ -17,6 +17,7 @@ from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
 from ascendllm.decide.runs import go_on
 from ascendllm.decide.sealing import seal_finished, seal_missed_deadline
+from ascendllm.decide.stages import explained
 from ascendllm.decide.sweeping import sweep
 from ascendllm.decide.traffic import proven_revisions, served_revision
 from ascendllm.desired import names
@@ -88,7 +89,9 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
             spec, asked, revision.hash, stored, demand.without_slot(), observed
         )
     )
-    rollout = roll_out(owner, spec, revision, observed, refuted=refuted, demand=demand)
+    rollout = explained(
+        roll_out(owner, spec, revision, observed, refuted=refuted, demand=demand), observed
+    )
     if rollout.held:
         demand = demand.without_slot()
     context = replace(context, demand=demand)

@@ -6,7 +6,15 @@ one of these, so that at rest nothing more is read than that.
 
 from __future__ import annotations
 
-__all__ = ["LookupNeeded", "NodesNeeded", "PeerNeeded", "RequestsNeeded"]
+__all__ = [
+    "CapacityNeeded",
+    "CrashNeeded",
+    "LoadingNeeded",
+    "LookupNeeded",
+    "NodesNeeded",
+    "PeerNeeded",
+    "RequestsNeeded",
+]
 
 
 class LookupNeeded(Exception):  # noqa: N818 - no error: the caller looks and asks again
@@ -39,3 +47,39 @@ class RequestsNeeded(LookupNeeded):
     def __init__(self, run: str) -> None:
         super().__init__(run)
         self.run = run
+
+
+class CapacityNeeded(LookupNeeded):
+    """It matters how many NPUs are free where.
+
+    Args:
+        resource: The extended resource.
+    """
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(resource)
+        self.resource = resource
+
+
+class _LogNeeded(LookupNeeded):
+    """A server's log must be read.
+
+    Args:
+        pod: Its name.
+        uid: Its uid.
+        restarts: How often it was restarted.
+    """
+
+    def __init__(self, pod: str, uid: str, restarts: int) -> None:
+        super().__init__(pod)
+        self.pod = pod
+        self.uid = uid
+        self.restarts = restarts
+
+
+class LoadingNeeded(_LogNeeded):
+    """How far a server is with loading stands in its log."""
+
+
+class CrashNeeded(_LogNeeded):
+    """Why a server crashed stands in its log, further up than the kubelet keeps."""

@@ -27,6 +27,7 @@ from ascendllm.decide.demand import Demand
 from ascendllm.decide.judging import judged
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.rollout import Rollout
+from ascendllm.decide.stages import phases
 from ascendllm.desired import names
 from ascendllm.desired.job import CONTAINER
 from ascendllm.desired.run import run_config_map
@@ -86,11 +87,12 @@ def seal_missed_deadline(context: Context, revision: str, rollout: Rollout) -> P
         "serial": serial,
         "revalidate": context.demand.value,
     }
+    took = phases(rollout.pods, context.observed)
     outcome = operator_result(
         LOAD,
         rollout.stage.reason,
         f"not ready within {context.spec.rollout.progress_deadline} "
-        f"(spec.rollout.progressDeadline): {rollout.stage.message}",
+        f"(spec.rollout.progressDeadline{'; ' if took else ''}{took}): {rollout.stage.message}",
         started_at=started,
         finished_at=started,
     )

@@ -31,6 +31,7 @@ Object = Mapping[str, Any]
 Observer = Callable[[str, int], None]
 
 _TIMEOUT_SECONDS = 30
+_LOG_BYTES = 256 * 1024
 _PAGE = 500
 _PAGES = 200
 _IN_FLIGHT = 16  # each connection holds 300 KiB, most of it asyncio's buffer for TLS
@@ -140,12 +141,14 @@ class ApiServer:
         namespace: str | None = None,
         selector: str = "",
         *,
+        fields: str = "",
         metadata_only: bool = False,
     ) -> tuple[Object, ...]:
-        """All objects that a label selector matches, of one namespace or of all."""
+        """All objects that a label and a field selector match, of one namespace or of all."""
         items: list[Object] = []
         accept = _METADATA_LIST if metadata_only else _JSON
         query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
+        query |= {"fieldSelector": fields} if fields else {}
         for _ in range(_PAGES):
             page = await self._request("GET", path(kind, namespace), query, accept=accept)
             # The items of a list come without the two, which what is applied has.
@@ -156,6 +159,19 @@ class ApiServer:
                 return tuple(items)
             query["continue"] = following
         raise ClusterError(0, "TooMany", f"there are more than {_PAGE * _PAGES} objects of {kind}")
+
+    async def log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
+        """The last lines that a container wrote, or the one before it of the same pod."""
+        query = {
+            "container": container,
+            "tailLines": str(lines),
+            "limitBytes": str(_LOG_BYTES),
+            **({"previous": "true"} if previous else {}),
+        }
+        text = await self._send("GET", path("Pod", namespace, pod) + "/log", query, accept="*/*")
+        return text.decode(errors="replace")
 
     async def apply(self, item: Object) -> Object:
         """Server-side apply, as owner of the given fields."""
@@ -210,6 +226,17 @@ class ApiServer:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> Object:
+        return _decode(await self._send(method, where, query, body, content_type, accept))
+
+    async def _send(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | bytes | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> bytes:
         headers = {
             "Accept": accept,
             "Content-Type": content_type,
@@ -223,21 +250,21 @@ class ApiServer:
             response = await self._client.call_api(
                 method, url, headers, body, _request_timeout=_TIMEOUT_SECONDS
             )
-            text = await response.read()
+            text: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._observe(method, 0)
             raise ClusterError(
                 0, "", f"{method} {where}: {error or type(error).__name__}"
             ) from error
         self._observe(method, response.status)
-        value = _decode(text)
         if response.status >= 400:
+            value = _decode(text)
             raise ClusterError(
                 response.status,
                 str(value.get("reason", "")),
                 f"{method} {where}: {value.get('message') or repr(text[:200])}",
             )
-        return value
+        return text
 
     async def __aenter__(self) -> ApiServer:
         return self

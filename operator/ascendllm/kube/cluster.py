@@ -26,9 +26,15 @@ class Cluster(Protocol):
         namespace: str | None = None,
         selector: str = "",
         *,
+        fields: str = "",
         metadata_only: bool = False,
     ) -> tuple[Object, ...]:
-        """All objects that a label selector matches, of one namespace or of all."""
+        """All objects that a label and a field selector match, of one namespace or of all."""
+
+    async def log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
+        """The last lines that a container wrote, or the one before it of the same pod."""
 
     async def apply(self, item: Object) -> Object:
         """Server-side apply, as owner of the given fields."""

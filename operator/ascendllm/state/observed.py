@@ -10,10 +10,13 @@ from typing import Any
 
 from ascendllm.desired import names
 from ascendllm.desired.workload import WORKLOADS
+from ascendllm.state.capacity import NodeNpus
+from ascendllm.state.diagnosis import Diagnosis
 from ascendllm.state.pods import Pod
 from ascendllm.state.replicas import Replica, replicas
 from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import Run
+from ascendllm.state.stage import Stage
 
 __all__ = ["REVALIDATE", "Object", "Observed"]
 
@@ -35,6 +38,9 @@ class Observed:
         nodes: The cluster's nodes, or None where nothing depends on them.
         peers: Other AscendLLMs of the namespace that were looked up, by name; None: not there.
         requests: `requests.json` of runs that were looked up, by run; None: not there.
+        capacity: The nodes with NPUs of resources that were looked up, by resource.
+        loading: How far servers are whose logs were looked up, by the pod's uid; None: untold.
+        crashes: Why servers crashed whose logs were looked up, by the pod's uid; None: untold.
     """
 
     resource: Object
@@ -44,6 +50,9 @@ class Observed:
     nodes: tuple[Object, ...] | None = None
     peers: Mapping[str, Object | None] = field(default_factory=dict)
     requests: Mapping[str, str | None] = field(default_factory=dict)
+    capacity: Mapping[str, tuple[NodeNpus, ...]] = field(default_factory=dict)
+    loading: Mapping[str, Stage | None] = field(default_factory=dict)
+    crashes: Mapping[str, Diagnosis | None] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """The resource's objects of a kind."""

@@ -9,11 +9,13 @@ from typing import Any
 from ascendllm.desired import names
 from ascendllm.desired.template import CONTAINER
 from ascendllm.state.provenance import device_names, read_facts, shared_facts
+from ascendllm.state.stage import Stage, cut
 from ascendllm.state.times import parse_time
 
-__all__ = ["Pod", "Stage", "held_up", "runtime_facts", "stage"]
+__all__ = ["CRASHING", "Pod", "Stage", "held_up", "runtime_facts", "stage", "telling"]
 
-_MESSAGE_LIMIT = 600
+CRASHING = "CrashLooping"
+
 _DEVICES = 64
 _DIGITS = 6
 _SETTING_UP = ("ContainerCreating", "PodInitializing")
@@ -21,14 +23,6 @@ _GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
 """Label of the pods of a LeaderWorkerSet: which group of it, from 0."""
 _GROUP_SIZE = "leaderworkerset.sigs.k8s.io/size"
 """Annotation of the same pods: how many a group has."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where pods stand on their way to ready: a reason and a message for a condition."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,11 @@ class Pod:
         launch_seconds: From the container's start to the pod's readiness.
         facts: Versions inside the image, as the pod's init container found them.
         devices: The NPUs that the pod was given, as the device plugin says.
+        node: Where it runs; "" before it is scheduled.
+        address: Its IP address; "" before it has one.
+        last_words: What its serving container wrote last before it ended.
+        scheduled: When it found its node; "" before.
+        began: When its serving container was started last; "" before.
     """
 
     name: str
@@ -65,6 +64,11 @@ class Pod:
     stage: Stage
     facts: Mapping[str, str]
     devices: tuple[str, ...]
+    node: str = ""
+    address: str = ""
+    last_words: str = ""
+    scheduled: str = ""
+    began: str = ""
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Pod:
@@ -92,15 +96,26 @@ class Pod:
             stage=_stage(metadata["name"], status, container),
             facts=read_facts(status),
             devices=device_names(metadata.get("annotations") or {}),
+            node=(item.get("spec") or {}).get("nodeName") or "",
+            address=status.get("podIP") or "",
+            last_words=str(_ended(container).get("message") or ""),
+            scheduled=_scheduled_at(status),
+            began=_began(container),
         )
 
 
 def stage(pods: Sequence[Pod], wanted: int) -> Stage:
     """What the pods that are not ready wait for; the most telling one speaks for all."""
-    waiting = [pod.stage for pod in pods if not pod.ready]
-    if not waiting:
+    pod = telling(pods)
+    if pod is None:
         return Stage("Creating", f"{len(pods)} of {wanted} pods exist: waiting for the others")
-    return min(waiting, key=lambda s: _ORDER.index(s.reason) if s.reason in _ORDER else -1)
+    return pod.stage
+
+
+def telling(pods: Sequence[Pod]) -> Pod | None:
+    """The pod whose stage tells most of why not all are ready; None where all that exist are."""
+    waiting = [pod for pod in pods if not pod.ready]
+    return min(waiting, key=lambda pod: _rank(pod.stage.reason), default=None)
 
 
 def runtime_facts(pods: Sequence[Pod]) -> dict[str, Any]:
@@ -128,7 +143,7 @@ def held_up(item: Mapping[str, Any]) -> str | None:
     name, status = item["metadata"]["name"], item.get("status") or {}
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
-        return _cut(f"pod {name} finds no node: {scheduled.get('message', '')}")
+        return cut(f"pod {name} finds no node: {scheduled.get('message', '')}")
     containers = [
         *(status.get("initContainerStatuses") or []),
         *(status.get("containerStatuses") or []),
@@ -137,41 +152,45 @@ def held_up(item: Mapping[str, Any]) -> str | None:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = str(waiting.get("reason", ""))
         if reason and reason not in _SETTING_UP:
-            return _cut(f"pod {name}: {reason}: {waiting.get('message', 'no message')}")
+            return cut(f"pod {name}: {reason}: {waiting.get('message', 'no message')}")
     return None
 
 
-_ORDER = ("CrashLooping", "ImagePullFailed", "Unschedulable", "Loading", "Pulling", "Scheduling")
+_ORDER = (CRASHING, "ImagePullFailed", "Unschedulable", "Loading", "Pulling", "Scheduling")
+
+
+def _rank(reason: str) -> int:
+    return _ORDER.index(reason) if reason in _ORDER else -1
 
 
 def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -> Stage:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
-        return Stage("Unschedulable", _cut(f"pod {name}: {scheduled.get('message', '')}"))
+        return Stage("Unschedulable", cut(f"pod {name}: {scheduled.get('message', '')}"))
     if status.get("phase") == "Failed":
         return Stage(
             str(status.get("reason") or "PodFailed"),
-            _cut(f"pod {name} failed: {status.get('message', 'no message')}"),
+            cut(f"pod {name} failed: {status.get('message', 'no message')}"),
         )
     container = _not_begun(status) or container
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason", ""))
-    if reason == "CrashLoopBackOff" or (
-        "terminated" in state and int(container.get("restartCount", 0)) > 0
-    ):
-        return Stage("CrashLooping", _crash(name, container))
+    # Between two crashes it runs: that is no news until it is ready.
+    again = int(container.get("restartCount", 0)) > 0 and bool(_ended(container))
+    if reason == "CrashLoopBackOff" or again:
+        return Stage(CRASHING, _crash(name, container))
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         return Stage(
             "ImagePullFailed",
-            _cut(
+            cut(
                 f"pod {name} cannot get its image: {waiting.get('message', reason)}; check "
                 "spec.runtime (version, variant, image, imagePullSecrets) and the operator's "
                 "runtimeRepository"
             ),
         )
     if reason and reason not in _SETTING_UP:
-        return Stage(reason, _cut(f"pod {name}: {waiting.get('message', reason)}"))
+        return Stage(reason, cut(f"pod {name}: {waiting.get('message', reason)}"))
     if "running" in state:
         return Stage("Loading", f"pod {name} is loading the model")
     if scheduled.get("status") == "True":
@@ -190,15 +209,35 @@ def _not_begun(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _crash(name: str, container: Mapping[str, Any]) -> str:
-    last = (container.get("lastState") or {}).get("terminated") or (
-        container.get("state") or {}
-    ).get("terminated", {})
+    last = _ended(container)
     log = " | ".join(line for line in str(last.get("message", "")).splitlines() if line.strip())
-    return _cut(
+    return cut(
         f"pod {name} crashed {container.get('restartCount', 0)} times, last with exit code "
         f"{last.get('exitCode', 'unknown')} ({last.get('reason', 'no reason')}): "
         f"{log[-400:] or 'it wrote no log'}"
     )
+
+
+def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the container ended last; {} where it has not."""
+    for state in ("state", "lastState"):
+        if ended := (container.get(state) or {}).get("terminated"):
+            return ended  # type: ignore[no-any-return]
+    return {}
+
+
+def _began(container: Mapping[str, Any]) -> str:
+    running = (container.get("state") or {}).get("running") or {}
+    return str(running.get("startedAt") or _ended(container).get("startedAt") or "")
+
+
+def _scheduled_at(status: Mapping[str, Any]) -> str:
+    scheduled = _condition(status, "PodScheduled")
+    return str(scheduled.get("lastTransitionTime") or "") if _true(scheduled) else ""
+
+
+def _true(condition: Mapping[str, Any]) -> bool:
+    return condition.get("status") == "True"
 
 
 def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -222,7 +261,3 @@ def _launch_seconds(container: Mapping[str, Any], ready: Mapping[str, Any]) -> f
     if ready.get("status") != "True" or started is None or at is None or at < started:
         return None
     return (at - started).total_seconds()
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LIMIT else text[: _MESSAGE_LIMIT - 1] + "…"

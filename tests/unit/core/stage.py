@@ -17,11 +17,22 @@ import yaml
 from ascendllm.api.spec import Spec
 from ascendllm.checks.result import CheckResult
 from ascendllm.decide.decision import Decision, decide
-from ascendllm.decide.needs import LookupNeeded, NodesNeeded, PeerNeeded, RequestsNeeded
+from ascendllm.decide.needs import (
+    CapacityNeeded,
+    CrashNeeded,
+    LoadingNeeded,
+    LookupNeeded,
+    NodesNeeded,
+    PeerNeeded,
+    RequestsNeeded,
+)
 from ascendllm.decide.plan import Handover
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.settings import Settings
+from ascendllm.state.capacity import node_npus
+from ascendllm.state.diagnosis import diagnose
+from ascendllm.state.loading import loading_stage
 from ascendllm.state.observed import REVALIDATE, Observed
 from ascendllm.status.build import build_status
 
@@ -121,6 +132,10 @@ class Stage:
         self.owner = Owner("default", name, UID)
         self.annotations: dict[str, str] = {}
         self.peers: dict[str, dict[str, Any]] = {}
+        self.others: list[dict[str, Any]] = []
+        """Pods of others, on each of the nodes."""
+        self.log = ""
+        """What every server writes."""
         self._pods = 0
 
     def change(self, spec: Spec) -> None:
@@ -170,6 +185,16 @@ class Stage:
             case RequestsNeeded(run=run):
                 text = self.objects["ConfigMap", run]["data"].get("requests.json")
                 return replace(observed, requests={**observed.requests, run: text})
+            case CapacityNeeded(resource=resource):
+                found = (node_npus(item, self.others, resource) for item in self.nodes)
+                nodes = tuple(filter(None, found))
+                return replace(observed, capacity={**observed.capacity, resource: nodes})
+            case LoadingNeeded(uid=uid):
+                stage = loading_stage(self.log)
+                return replace(observed, loading={**observed.loading, uid: stage})
+            case CrashNeeded(uid=uid):
+                cause = diagnose(self.log)
+                return replace(observed, crashes={**observed.crashes, uid: cause})
         raise AssertionError(needed)
 
     def step(self) -> bool:
