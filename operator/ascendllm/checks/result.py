@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import Literal, NoReturn, cast, get_args
 
@@ -46,6 +46,8 @@ TERMINATION_BYTES = 1024
 
 MESSAGE_CHARACTERS = 2000
 _CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+_EXACT = Context(prec=400)
+"""Digits enough for the largest float and its decimals; the default 28 refuse numbers of 10^26."""
 _EXIT_CODES: Mapping[Verdict, int] = {"Passed": 0, "Failed": 1}
 _KEYS = (
     "check",
@@ -127,7 +129,8 @@ def rounded(value: float | Fraction | Decimal, digits: int = 2) -> float:
         exact = Decimal(repr(value))
     if not exact.is_finite():
         raise CheckError("InternalError", f"a figure came out as {value}; this is a bug of ours")
-    return float(exact.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)) + 0.0
+    last = Decimal(1).scaleb(-digits)
+    return float(exact.quantize(last, rounding=ROUND_HALF_UP, context=_EXACT)) + 0.0
 
 
 def compact_json(value: object) -> str:

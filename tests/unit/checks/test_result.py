@@ -80,6 +80,8 @@ def test_a_result_that_is_too_long() -> None:
         (Fraction(12345, 1000), 12.35),
         (Decimal("-1.005"), -1.01),
         (1e9, 1e9),
+        (2e26, 2e26),
+        (-1.7e308, -1.7e308),
     ],
 )
 def test_rounding_is_half_up_on_what_is_shown(value: float, shown: float) -> None:
