@@ -30,12 +30,14 @@ class SpecError(AscendError):
     Args:
         reason: CamelCase, as it stands in a condition, such as `HostPathNotAllowed`.
         message: The field, its value, the rule, and the remedy, in that order.
+        unwatched: Whether what would mend it is not watched, so that it must be looked for.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, unwatched: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.unwatched = unwatched
 
 
 class SettingsError(AscendError):

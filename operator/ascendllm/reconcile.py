@@ -281,7 +281,8 @@ def _selector(name: str) -> str:
 
 def _wake(decision: Decision, observed: Observed) -> float | None:
     if decision.problem is not None:
-        return _UNWATCHED_SECONDS if observed.nodes is not None else None
+        unwatched = decision.problem.unwatched or observed.nodes is not None
+        return _UNWATCHED_SECONDS if unwatched else None
     if decision.plan.wake_at is None:
         return None
     return max(0.5, (decision.plan.wake_at - observed.now).total_seconds())

@@ -27,6 +27,7 @@ __all__ = [
     "COREDNS",
     "KINDCONFIG",
     "KUBERNETES",
+    "LWS_CONTROLLER",
     "NPU_DEVICE_PLUGIN",
     "PAUSE",
     "PROBE",
@@ -45,12 +46,13 @@ _BUILD_TIMEOUT = 3600  # seconds; two cores need 260 for the largest, with an em
 
 @dataclass(frozen=True)
 class GoProgram:
-    """One Go module of ours with a `main` at its root.
+    """One Go module of ours with a `main` at its root, or which requires somebody else's.
 
     Attributes:
         name: The module's folder in tests/cluster, and the program's name.
         aliases: Names that the program is called by, where that name chooses what it is.
         variables: Strings set by the linker, `import/path.name` to value.
+        package: The import path of the `main`; "." is the module's own root.
         effort: What a build from nothing takes, for the person who waits.
         architecture: Go's name of another machine that it is for, one with Linux; unset: this one.
     """
@@ -58,6 +60,7 @@ class GoProgram:
     name: str
     aliases: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    package: str = "."
     effort: str = "a few seconds"
     architecture: str | None = None
 
@@ -113,7 +116,7 @@ class GoProgram:
             built.mkdir(mode=0o755)
             command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(built / self.name)]
             outcome = subprocess.run(
-                [*command, "."],
+                [*command, self.package],
                 cwd=SOURCES / self.name,
                 env={**os.environ, "CGO_ENABLED": "0", **self._target()},
                 timeout=_BUILD_TIMEOUT,
@@ -157,7 +160,11 @@ KUBERNETES = GoProgram(
 )
 COREDNS = GoProgram(name="coredns", effort="about a minute")
 NPU_DEVICE_PLUGIN = GoProgram(name="npu-device-plugin", effort="half a minute")
+LWS_CONTROLLER = GoProgram(
+    name="lws-controller", package="sigs.k8s.io/lws/cmd", effort="about 4 minutes on two cores"
+)
 PAUSE = GoProgram(name="pause")
 PROBE = GoProgram(name="probe")
 
+# Not the controller of LeaderWorkerSets: only the tests of groups need it, and build it then.
 PROGRAMS = (KUBERNETES, COREDNS, NPU_DEVICE_PLUGIN, PAUSE, PROBE, KINDCONFIG)

@@ -10,7 +10,7 @@ import yaml
 import ascendllm
 from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.spec import Spec
-from ascendllm.kube.kinds import CHILDREN, KINDS
+from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
 from ascendllm.settings import PREFIX, Settings
 from cluster.imaging.catalogue import catalogue
 
@@ -27,6 +27,7 @@ OPERATOR_MAY = {
     "ascendllm.io/ascendllms/status": {"patch"},
     "apps/controllerrevisions": CHILD,
     "apps/deployments": CHILD,
+    "leaderworkerset.x-k8s.io/leaderworkersets": CHILD - {"watch"},
     "batch/jobs": CHILD,
     "/configmaps": CHILD,
     "/services": CHILD,
@@ -220,7 +221,7 @@ def test_every_kind_that_the_code_touches_has_its_rights() -> None:
         if kind == "Lease":
             continue
         assert resource in OPERATOR_MAY, kind
-        if kind in CHILDREN and kind != "Pod":
+        if kind in (*CHILDREN, *OPTIONAL) and kind != "Pod":
             assert CHILD - {"watch"} <= OPERATOR_MAY[resource], kind
 
 

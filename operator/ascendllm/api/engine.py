@@ -15,13 +15,13 @@ class Engine(ResourceModel):
     """How vLLM runs; each field is an option of `vllm serve`."""
 
     tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] | None = None
-    """NPUs that share each layer; npu.count divided by the other sizes when unset."""
+    """NPUs that share each layer; npu.count x nodes divided by the other sizes when unset."""
 
     pipeline_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
     """Stages that the layers are split into."""
 
     data_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
-    """Copies of the model within a pod."""
+    """Copies of the model within a replica; over several nodes, as many in each pod."""
 
     max_model_len: Annotated[int, Field(ge=1, le=16_777_216)] | None = None
     """The longest context (prompt and answer), in tokens; the model's own when unset."""

@@ -58,5 +58,6 @@ class Runtime(ResourceModel):
     ) = None
     """Environment variables of the serving container."""
 
-    shm_size: Quantity = "16Gi"
-    """The size of /dev/shm, which tensor parallel workers talk through."""
+    shm_size: Quantity | None = None
+    """The size of /dev/shm, which tensor parallel workers talk through; 16Gi when unset, 128Gi
+    where nodes is more than 1."""

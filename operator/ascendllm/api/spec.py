@@ -42,11 +42,15 @@ class Spec(ResourceModel):
     npu: Npu = Npu()
     """The NPUs of one pod."""
 
+    nodes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Pods that serve one replica together, each with npu.count NPUs, on a node of its own where
+    there is room; more than 1 needs the LeaderWorkerSet controller in the cluster."""
+
     engine: Engine = Engine()
     """How vLLM runs."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods that serve."""
+    """Replicas that serve: pods, or groups of pods where nodes is more than 1."""
 
     placement: Placement = Placement()
     """Where the pods run, and what they ask for beside NPUs."""
@@ -64,9 +68,14 @@ class Spec(ResourceModel):
     """No pods and no jobs; history is kept."""
 
     @property
+    def npus(self) -> int:
+        """The NPUs of one replica."""
+        return self.npu.count * self.nodes
+
+    @property
     def pods(self) -> int:
         """The pods of all replicas."""
-        return self.replicas
+        return self.replicas * self.nodes
 
     @model_validator(mode="after")
     def _checks_fit_the_kind(self) -> Self:

@@ -69,7 +69,7 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     demand = standing_demand(observed.resource, {}, observed.now)
     context = Context(owner, spec, observed, settings, data, demand)
     served_now = observed.served or NOTHING_SERVED
-    problem = policies.first_problem(policies.Input(spec, settings, owner.name))
+    problem = policies.first_problem(policies.Input(spec, settings, owner.name, observed.absent))
     if problem is not None:
         return Decision(seal_finished(context), problem, served=served_now)
     try:

@@ -137,7 +137,7 @@ def roll_out(
         held=held and wanted > 0,
         stage=None
         if available
-        else _stage(wanted, pods, *((before, still_there) if waiting else ())),
+        else _stage(spec, pods, *((before, still_there) if waiting else ())),
         missed=None if available else missed,
         overdue=late and missed is None,
     )
@@ -190,7 +190,7 @@ def _deadline(spec: Spec, started_at: str | None) -> datetime | None:
 
 
 def _stage(
-    wanted: int,
+    spec: Spec,
     pods: tuple[Pod, ...],
     before: Stage | None = None,
     still_there: Sequence[Pod] = (),
@@ -200,4 +200,4 @@ def _stage(
     if still_there:
         names_ = ", ".join(sorted(pod.name for pod in still_there)[:3])
         return Stage("Recreating", f"waiting for the old revision's pods to end: {names_}")
-    return stage(pods, wanted)
+    return stage(pods, spec.pods)

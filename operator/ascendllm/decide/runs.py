@@ -110,7 +110,7 @@ def _start(
         "slot": demand.slot,
         "startedAt": format_time(context.observed.now),
         "pods": _restarts(rollout),
-        "npus": context.spec.npu.count * context.spec.pods,
+        "npus": context.spec.npus * context.spec.replicas,
         "runtime": runtime_facts(rollout.pods),
         "lostJobs": 0,
         **({"launchSeconds": max(launched)} if launched else {}),

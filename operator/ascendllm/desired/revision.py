@@ -12,6 +12,7 @@ from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
+from ascendllm.desired.group import shm_size
 from ascendllm.desired.owner import Owner
 from ascendllm.engine.arguments import tensor_parallel_size
 
@@ -31,15 +32,17 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     inputs = {
         key: copy.deepcopy(dumped[key])
-        for key in ("model", "runtime", "npu", "engine", "placement")
+        for key in ("model", "runtime", "npu", "nodes", "engine", "placement")
         if dumped.get(key)
     }
     inputs["model"].pop("kind", None)
     if spec.model.served_name == name:
         inputs["model"].pop("servedName")
     implied = spec.engine.model_copy(update={"tensor_parallel_size": None})
-    if spec.engine.tensor_parallel_size == tensor_parallel_size(implied, spec.npu):
+    if spec.engine.tensor_parallel_size == tensor_parallel_size(implied, spec.npus):
         inputs["engine"].pop("tensorParallelSize", None)
+    if spec.runtime.shm_size == shm_size(None, spec.nodes):
+        inputs["runtime"].pop("shmSize")
     return {key: value for key, value in inputs.items() if value}
 
 
@@ -57,7 +60,7 @@ def controller_revision(
         owner: Whose revision.
         inputs: As `revision_inputs` gives them.
         resolved: `image` and, where the operator chose them, `version`, `variant`, `generation`.
-        template: The pod template without the revision's label.
+        template: As `pod_template` gives it, without the revision's label.
         number: The highest number is the newest revision.
     """
     revision = names.digest(template)
@@ -76,5 +79,8 @@ def controller_revision(
 def labelled(template: Mapping[str, Any], revision: str) -> dict[str, Any]:
     """The template with the revision's label, as the workload has it."""
     result = copy.deepcopy(dict(template))
-    result["metadata"]["labels"][names.REVISION] = revision
+    roles = {"leader": names.REVISION, "worker": names.WORKER_OF}
+    pods = {label: result[role] for role, label in roles.items() if role in result}
+    for label, pod in (pods or {names.REVISION: result}).items():
+        pod["metadata"]["labels"][label] = revision
     return result

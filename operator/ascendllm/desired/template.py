@@ -8,23 +8,28 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ascendllm.api.runtime import Runtime
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.facts import facts_container
+from ascendllm.desired.group import group_part, shm_size
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
 from ascendllm.desired.sources import mount_model
 from ascendllm.engine.arguments import PORT, SHUTDOWN_TIMEOUT_SECONDS, serve_arguments
+from ascendllm.engine.in_force import in_force
+from ascendllm.engine.multi_node import as_worker, leader_options
 
 __all__ = ["CONTAINER", "pod_template", "served_name"]
 
 CONTAINER = "vllm"
+
+_PORTS = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
 
 GRACE_SECONDS = SHUTDOWN_TIMEOUT_SECONDS + 30
 """vLLM ends its children at the drain's end, at the earliest after 5 s: the kubelet must not be
@@ -43,25 +48,56 @@ def pod_template(owner: Owner, spec: Spec, resolved: Mapping[str, Any]) -> dict[
         owner: Whose pods.
         spec: What to serve.
         resolved: The image and, where they are known, what it was chosen by.
+
+    Returns:
+        A pod template; where a replica is a group of pods, that of its `leader`, which answers
+        clients, that of each `worker`, and the group's `size`.
+    """
+    if spec.nodes == 1:
+        return _pod(owner, spec, resolved, _arguments(owner, spec, resolved))
+    engine = in_force(spec.engine)
+    leader = _arguments(owner, spec, resolved, leader_options(engine, spec.nodes))
+    worker = as_worker(_arguments(owner, spec, resolved), engine, spec.nodes)
+    return {
+        "size": spec.nodes,
+        "leader": _pod(owner, spec, resolved, leader),
+        "worker": _pod(owner, spec, resolved, worker, answers=False),
+    }
+
+
+def _arguments(
+    owner: Owner, spec: Spec, resolved: Mapping[str, Any], more: Sequence[str] = ()
+) -> list[str]:
+    path, name = mount_model(spec.model.source).path, served_name(spec, owner.name)
+    generation = resolved.get("generation")
+    return serve_arguments(path, name, spec.engine, spec.npus, generation, more)
+
+
+def _pod(
+    owner: Owner,
+    spec: Spec,
+    resolved: Mapping[str, Any],
+    arguments: list[str],
+    *,
+    answers: bool = True,
+) -> dict[str, Any]:
+    """The template of one pod.
+
+    One that answers no client has no port and no probe. That its process ends is all that it can
+    tell, and that ends the group; whether it computes, the leader's probes say.
     """
     model = mount_model(spec.model.source)
-    arguments = serve_arguments(
-        model.path,
-        served_name(spec, owner.name),
-        spec.engine,
-        spec.npu,
-        resolved.get("generation"),
-    )
     return put_together(
         CONTAINER,
         (
+            *([group_part(owner)] if spec.nodes > 1 else []),
             placement_part(spec.placement),
             _account(owner),
-            _server(spec.runtime, resolved["image"], arguments),
+            _server(spec.runtime, resolved["image"], arguments, _PORTS if answers else []),
             Part(resources={spec.npu.resource: str(spec.npu.count)}),
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
-            _scratch(spec.runtime),
-            Part(container=probes(served_name(spec, owner.name))),
+            _scratch(spec.runtime, spec.nodes),
+            *([Part(container=probes(served_name(spec, owner.name)))] if answers else []),
         ),
     )
 
@@ -79,7 +115,7 @@ def _account(owner: Owner) -> Part:
     )
 
 
-def _server(runtime: Runtime, image: str, arguments: list[str]) -> Part:
+def _server(runtime: Runtime, image: str, arguments: list[str], ports: list[Any]) -> Part:
     """The image, what it is called with, and the user's variables."""
     pull_policy, secrets = runtime.image_pull_policy, runtime.image_pull_secrets
     return Part(
@@ -89,7 +125,7 @@ def _server(runtime: Runtime, image: str, arguments: list[str]) -> Part:
             "image": image,
             **({"imagePullPolicy": pull_policy} if pull_policy is not None else {}),
             "args": arguments,
-            "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+            **({"ports": ports} if ports else {}),
             "securityContext": {"allowPrivilegeEscalation": False},
             # A crashed container's last log lines are then in its status, for the diagnosis.
             "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -98,11 +134,12 @@ def _server(runtime: Runtime, image: str, arguments: list[str]) -> Part:
     )
 
 
-def _scratch(runtime: Runtime) -> Part:
+def _scratch(runtime: Runtime, nodes: int) -> Part:
     """What is written beside the model: /dev/shm, and the caches of compiled graphs."""
+    size = shm_size(runtime.shm_size, nodes)
     return Part(
         volumes=[
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": runtime.shm_size}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}},
             {"name": "cache", "emptyDir": {}},
         ],
         mounts=[

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ascendllm.desired import names
+from ascendllm.desired import leader_worker_set, names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import labelled
 
 __all__ = ["WORKLOADS", "workload"]
 
-WORKLOADS = ("Deployment",)
+WORKLOADS = ("Deployment", leader_worker_set.KIND)
 """The kinds that a revision's pods are run by; a revision has one of them."""
 
 
@@ -26,12 +26,12 @@ def workload(
     loaded_at: str | None,
     progress_deadline: timedelta,
 ) -> dict[str, Any]:
-    """The Deployment `NAME-REV`.
+    """`NAME-REV`: a Deployment, or a LeaderWorkerSet where a replica is a group of pods.
 
     Args:
         owner: Whose pods.
         revision: The revision's hash.
-        template: The recorded pod template.
+        template: The recorded one.
         replicas: Replicas wanted; 0 while suspended.
         started_at: When the workload was raised from 0; None at 0.
         loaded_at: When it was first available since then; None before.
@@ -39,14 +39,22 @@ def workload(
     """
     moments = {names.STARTED_AT: started_at, names.LOADED_AT: loaded_at}
     annotations = {key: moment for key, moment in moments.items() if moment is not None}
+    metadata = owner.metadata(
+        names.child(owner.name, revision),
+        names.labels(owner.name, **{names.REVISION: revision}),
+        annotations,
+    )
+    if "leader" in template:
+        return {
+            "apiVersion": leader_worker_set.API_VERSION,
+            "kind": leader_worker_set.KIND,
+            "metadata": metadata,
+            "spec": leader_worker_set.group_spec(labelled(template, revision), replicas),
+        }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": owner.metadata(
-            names.child(owner.name, revision),
-            names.labels(owner.name, **{names.REVISION: revision}),
-            annotations,
-        ),
+        "metadata": metadata,
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 0,

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 
 from ascendllm.api.engine import Engine
-from ascendllm.api.npu import Npu
 from ascendllm.engine import options
 from ascendllm.engine.in_force import in_force
 
@@ -19,19 +18,28 @@ SHUTDOWN_TIMEOUT_SECONDS = 120
 """How long vLLM finishes requests after SIGTERM; its own default of 0 aborts them."""
 
 
-def tensor_parallel_size(engine: Engine, npu: Npu) -> int:
+def tensor_parallel_size(engine: Engine, npus: int) -> int:
     """The tensor parallel size: as given, or the NPUs that the other sizes leave.
 
     An uneven division is rounded down here and refused by the policies.
+
+    Args:
+        engine: The sizes.
+        npus: NPUs of a replica, all its pods together.
     """
     engine = in_force(engine)
     if engine.tensor_parallel_size is not None:
         return engine.tensor_parallel_size
-    return max(1, npu.count // (engine.pipeline_parallel_size * engine.data_parallel_size))
+    return max(1, npus // (engine.pipeline_parallel_size * engine.data_parallel_size))
 
 
 def serve_arguments(
-    model_path: str, served_name: str, engine: Engine, npu: Npu, generation: str | None = None
+    model_path: str,
+    served_name: str,
+    engine: Engine,
+    npus: int,
+    generation: str | None = None,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The container's `args`: `vllm serve`, the options of the fields, then `engine.args`.
 
@@ -42,14 +50,15 @@ def serve_arguments(
         model_path: The model's folder.
         served_name: The name that clients ask for.
         engine: As the user wrote it.
-        npu: The pod's NPUs.
+        npus: NPUs of a replica.
         generation: The chips', where known.
+        more: Options of the operator that are no field's.
     """
     engine = in_force(engine, generation)
     given: list[tuple[str, object]] = [
         ("--host", "0.0.0.0"),  # noqa: S104 - the pod's own address, reached through Services
         ("--port", PORT),
-        ("--tensor-parallel-size", tensor_parallel_size(engine, npu)),
+        ("--tensor-parallel-size", tensor_parallel_size(engine, npus)),
         ("--pipeline-parallel-size", _unless(engine.pipeline_parallel_size, 1)),
         ("--data-parallel-size", _unless(engine.data_parallel_size, 1)),
         ("--seed", engine.seed),
@@ -68,7 +77,7 @@ def serve_arguments(
         ("--shutdown-timeout", SHUTDOWN_TIMEOUT_SECONDS),
     ]
     rendered = [text for flag, value in given if (text := _option(flag, value)) is not None]
-    return ["vllm", "serve", model_path, *rendered, *written(engine.args or [])]
+    return ["vllm", "serve", model_path, *rendered, *more, *written(engine.args or [])]
 
 
 def written(args: Sequence[str]) -> list[str]:

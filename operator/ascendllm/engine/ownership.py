@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ascendllm.api.engine import Engine
-from ascendllm.engine import options
+from ascendllm.engine import multi_node, options
 
 __all__ = ["FIELDS", "OWNED"]
 
@@ -46,6 +46,7 @@ OWNED: Mapping[str, str] = {
     "ready",
     "--trust-remote-code": "spec.engine.trustRemoteCode",
     "--uds": "not supported: probes and checks speak HTTP on a port",
+    **multi_node.OWNED,
 }
 """Canonical flag to the field that sets it, or to why it is refused, behind the word "is"."""
 

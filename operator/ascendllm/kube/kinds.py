@@ -41,6 +41,7 @@ KINDS: dict[str, Kind] = {
     # Who holds no more rights than it grants may bind a role only once that exists.
     "RoleBinding": Kind("rbac.authorization.k8s.io", "v1", "rolebindings", rank=2),
     "Deployment": Kind("apps", "v1", "deployments", rank=2),
+    "LeaderWorkerSet": Kind("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", rank=2),
     "Job": Kind("batch", "v1", "jobs", rank=3),
     "Pod": Kind("", "v1", "pods"),
     "Node": Kind("", "v1", "nodes", namespaced=False),
@@ -61,7 +62,7 @@ CHILDREN = (
 )
 """What belongs to a resource; a pod does through its workload or job."""
 
-OPTIONAL: tuple[str, ...] = ()
+OPTIONAL: tuple[str, ...] = ("LeaderWorkerSet",)
 """What belongs to a resource only where its spec asks for it, or where an API server serves the
 kind at all; `optional` knows which resources have one. They are not watched: pods tell enough."""
 

@@ -40,9 +40,7 @@ class OptionalKinds:
         """The objects of a resource by kind, and the kinds that the API server does not serve."""
         await self._learn()
         kinds = [kind for kind, having in self._having.items() if key in having]
-        lists = await asyncio.gather(
-            *(self._cluster.list(kind, key[0], f"{names.NAME}={key[1]}") for kind in kinds)
-        )
+        lists = await asyncio.gather(*(self._of(kind, key) for kind in kinds))
         absent = frozenset(kind for kind in OPTIONAL if kind not in self._having)
         return dict(zip(kinds, lists, strict=True)), absent
 
@@ -55,6 +53,17 @@ class OptionalKinds:
         """Drop what is known of a resource that is gone."""
         for having in self._having.values():
             having.discard(key)
+
+    async def _of(self, kind: str, key: Key) -> tuple[Object, ...]:
+        try:
+            return await self._cluster.list(kind, key[0], f"{names.NAME}={key[1]}")
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+        # It was taken away, and its objects with it.
+        self._having.pop(kind, None)
+        self._absent[kind] = time.monotonic()
+        return ()
 
     async def _learn(self) -> None:
         """Ask once for each kind who has an object of it."""

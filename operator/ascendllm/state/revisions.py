@@ -20,7 +20,7 @@ class Revision:
         number: The highest number is the newest.
         inputs: The parts of the spec that it was made from.
         resolved: What the operator chose: image, version, variant, generation.
-        template: The pod template without the revision's label.
+        template: The pod template, or those of a group's pods, without the revision's label.
     """
 
     hash: str

@@ -58,7 +58,7 @@ def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room)
         **_head(observed, conditions, room.condition),
         "url": url(owner, spec.service),
         "model": served_name(spec, owner.name),
-        "npus": spec.npu.count * scene.wanted,
+        "npus": spec.npus * scene.wanted,
         "verdict": verdict(decision.states),
         "replicas": len(observed.replicas_of(served)),
         "readyReplicas": scene.ready_replicas,

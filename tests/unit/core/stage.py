@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -248,30 +248,44 @@ class Stage:
         facts: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> None:
-        """Bring the pods to what the Deployments say, all of them alike.
+        """Bring the pods to what the workloads say, all of them alike.
 
         `facts` is what their init container found out; None leaves it out.
         """
-        wanted = {
-            item["metadata"]["labels"][names.REVISION]: int(item["spec"]["replicas"])
-            for item in self.of("Deployment")
-        }
+        wanted = dict(self._wanted_pods())
         for pod in self.of("Pod"):
-            number = int(pod["metadata"]["name"].rsplit("-", 1)[1])
-            if number >= wanted.get(pod["metadata"]["labels"][names.REVISION], 0):
+            if pod["metadata"]["name"] not in wanted:
                 del self.objects["Pod", pod["metadata"]["name"]]
-        for revision, count in wanted.items():
-            for number in range(count):
-                name = f"{self.owner.name}-{revision}-{number}"
-                self._move_pod(name, revision, ready, image_id, restarts)
-                pod = self.objects["Pod", name]
-                pod["metadata"]["annotations"] = dict(annotations or {})
-                if facts is not None:
-                    ended = {"terminated": {"exitCode": 0, "message": json.dumps(facts)}}
-                    pod["status"]["initContainerStatuses"] = [{"name": "facts", "state": ended}]
+        for name, (labels, noted) in wanted.items():
+            self._move_pod(name, labels, ready, image_id, restarts)
+            pod = self.objects["Pod", name]
+            pod["metadata"]["annotations"] = {**noted, **(annotations or {})}
+            if facts is not None:
+                ended = {"terminated": {"exitCode": 0, "message": json.dumps(facts)}}
+                pod["status"]["initContainerStatuses"] = [{"name": "facts", "state": ended}]
+
+    def _wanted_pods(self) -> Iterator[tuple[str, tuple[dict[str, str], dict[str, str]]]]:
+        """Names, and the labels and annotations that tell where each belongs."""
+        for item in [*self.of("Deployment"), *self.of("LeaderWorkerSet")]:
+            workload, spec = item["metadata"]["name"], item["spec"]
+            group = spec.get("leaderWorkerTemplate")
+            for number in range(int(spec["replicas"])):
+                if group is None:
+                    labels = spec["template"]["metadata"]["labels"]
+                    yield f"{workload}-{number}", (labels, {})
+                    continue
+                for index in range(int(group["size"])):
+                    template = group["workerTemplate" if index else "leaderTemplate"]
+                    labels = {
+                        **template["metadata"]["labels"],
+                        "leaderworkerset.sigs.k8s.io/group-index": str(number),
+                    }
+                    name = f"{workload}-{number}" + (f"-{index}" if index else "")
+                    noted = {"leaderworkerset.sigs.k8s.io/size": str(group["size"])}
+                    yield name, (labels, noted)
 
     def _move_pod(
-        self, name: str, revision: str, ready: bool, image_id: str, restarts: int
+        self, name: str, labels: Mapping[str, str], ready: bool, image_id: str, restarts: int
     ) -> None:
         if ("Pod", name) not in self.objects:
             self._pods += 1
@@ -284,7 +298,7 @@ class Stage:
                 "name": name,
                 "uid": uid,
                 "creationTimestamp": BORN,
-                "labels": names.serving_labels(self.owner.name, revision),
+                "labels": dict(labels),
             },
             "status": {
                 "phase": "Running",

@@ -39,6 +39,16 @@ def containers(found: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any
             yield from item["spec"]["template"]["spec"]["containers"]
 
 
+def serving_containers(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those that run `vllm serve`; of a group the leader's, then its workers'."""
+    yield from containers(found, "Deployment")
+    for item in found:
+        if item["kind"] == "LeaderWorkerSet":
+            group = item["spec"]["leaderWorkerTemplate"]
+            for role in ("leaderTemplate", "workerTemplate"):
+                yield from group[role]["spec"]["containers"]
+
+
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -53,15 +63,19 @@ def test_the_objects_are_the_golden_ones(case: str, pytestconfig: pytest.Config)
 
 
 def test_every_option_is_one_of_vllms(case: str) -> None:
-    (container,) = containers(objects(case), "Deployment")
-    assert container["args"][:2] == ["vllm", "serve"]
-    assert "command" not in container, "the image's entry point sets CANN's environment up"
-    options.load().parse(container["args"][2:])
+    for container in serving_containers(objects(case)):
+        assert "command" not in container, "the image's entry point sets CANN's environment up"
+        begin = container["args"].index("vllm")
+        assert begin == 0 or container["args"][:2] == ["sh", "-c"]
+        assert container["args"][begin + 1] == "serve"
+        # What Kubernetes puts in for a worker's number.
+        arguments = [a.replace("$(LWS_WORKER_INDEX)", "1") for a in container["args"][begin + 2 :]]
+        options.load().parse(arguments)
 
 
 def test_no_device_is_named(case: str) -> None:
-    (container,) = containers(objects(case), "Deployment")
-    assert not [item for item in container.get("env", []) if "VISIBLE_DEVICES" in item["name"]]
+    for container in serving_containers(objects(case)):
+        assert not [item for item in container.get("env", []) if "VISIBLE_DEVICES" in item["name"]]
 
 
 def test_the_example_is_seed_000() -> None:

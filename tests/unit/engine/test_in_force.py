@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from ascendllm.api.engine import Engine
-from ascendllm.api.npu import Npu
 from ascendllm.engine.arguments import serve_arguments, written
 from ascendllm.engine.in_force import in_force
 from ascendllm.engine.options import load
@@ -26,7 +25,7 @@ def engine(**fields: Any) -> Engine:
 
 
 def rendered(**fields: Any) -> list[str]:
-    return serve_arguments("/m", "m", engine(**fields), Npu())
+    return serve_arguments("/m", "m", engine(**fields), 1)
 
 
 def test_what_is_set_in_fields_alone_is_untouched() -> None:

@@ -6,7 +6,7 @@ names the field, the value, the rule and the remedy. One module a subject.
 
 from __future__ import annotations
 
-from ascendllm.decide.policies import checks, engine, hosts
+from ascendllm.decide.policies import checks, engine, groups, hosts
 from ascendllm.decide.policies.given import Input, Policy, mmlu_data
 from ascendllm.exceptions import SpecError
 
@@ -19,6 +19,8 @@ POLICIES: tuple[Policy, ...] = (
     engine.engine_arguments_refused,
     engine.engine_config_refused,
     engine.parallelism_does_not_fit,
+    groups.copies_over_pods,
+    groups.leader_worker_set_missing,
     engine.ascend_refuses,
     engine.too_long_for_one_step,
     checks.bench_longer_than_context,

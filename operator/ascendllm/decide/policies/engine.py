@@ -14,6 +14,7 @@ from ascendllm.engine import ascend, options
 from ascendllm.engine.arguments import tensor_parallel_size
 from ascendllm.engine.config_file import Entry, entries
 from ascendllm.engine.in_force import field_value, in_force, is_set
+from ascendllm.engine.multi_node import OWNED_IN_GROUPS
 from ascendllm.engine.ownership import FIELDS, OWNED
 from ascendllm.exceptions import SpecError
 
@@ -32,17 +33,20 @@ _SHOWN = 5
 
 
 def parallelism_does_not_fit(given: Input) -> SpecError | None:
-    """tensor x pipeline x data parallel size must be the pod's NPUs: no card idle, none missing."""
-    engine, count = in_force(given.spec.engine), given.spec.npu.count
-    tensor = tensor_parallel_size(engine, given.spec.npu)
+    """tensor x pipeline x data parallel size must be the NPUs: no card idle, none missing."""
+    spec, engine = given.spec, in_force(given.spec.engine)
+    tensor = tensor_parallel_size(engine, spec.npus)
     product = tensor * engine.pipeline_parallel_size * engine.data_parallel_size
-    if product == count:
+    if product == spec.npus:
         return None
+    there = f"spec.npu.count gives a pod {spec.npu.count}"
+    if spec.nodes > 1:
+        there = f"spec.npu.count {spec.npu.count} x spec.nodes {spec.nodes} = {spec.npus}"
     return SpecError(
         "ParallelismMismatch",
         f"spec.engine asks for tensorParallelSize {tensor} x pipelineParallelSize "
         f"{engine.pipeline_parallel_size} x dataParallelSize {engine.data_parallel_size} = "
-        f"{product} NPUs, spec.npu.count gives a pod {count}: the two must be equal; change one",
+        f"{product} NPUs, {there}: the two must be equal; change one",
     )
 
 
@@ -81,7 +85,8 @@ def engine_config_refused(given: Input) -> SpecError | None:
 def _judged(given: Input, args: list[str]) -> list[str]:
     runtime = given.spec.runtime
     other = options.table_for(runtime.version) is None
-    problems = options.load().problems(args, OWNED, other_version=other)
+    owned = {**OWNED, **(OWNED_IN_GROUPS if given.spec.nodes > 1 else {})}
+    problems = options.load().problems(args, owned, other_version=other)
     return [problem.message for problem in problems]
 
 

@@ -21,11 +21,13 @@ class Input:
         settings: None where the operator's settings are not known (`ascendllm render` without
             `--settings`): what depends on them is then not judged.
         name: The resource's.
+        absent: Kinds that the API server does not serve.
     """
 
     spec: Spec
     settings: Settings | None
     name: str = ""
+    absent: frozenset[str] = frozenset()
 
 
 Policy = Callable[[Input], SpecError | None]

@@ -42,7 +42,7 @@ class Setup:
             engine=engine,
             env=spec.runtime.env or {},
             values=options.load().values(engine.args or []),
-            tensor=tensor_parallel_size(engine, spec.npu),
+            tensor=tensor_parallel_size(engine, spec.npus),
             generation=known,
         )
 
