@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ascendllm.api.lora import Loras
 from ascendllm.api.model import ResourceModel
 
 __all__ = ["Engine"]
@@ -64,6 +65,10 @@ class Engine(ResourceModel):
 
     compilation_config: dict[str, Any] | None = None
     """vLLM's compilation settings (--compilation-config)."""
+
+    loras: Loras | None = None
+    """LoRA adapters that are served under names of their own. Ranks above 16 need
+    --max-lora-rank in args, several adapters in one step --max-loras."""
 
     config: Annotated[dict[str, Any], Field(max_length=64)] | None = None
     """The mapping of a --config file of vllm serve, such as {max-num-batched-tokens: 8192}. It

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ascendllm.api.lora import LoraSource
 from ascendllm.api.sources import DataFolder, ModelSource, PvcSource
 
-__all__ = ["DATA_PATH", "Mounted", "mount_data", "mount_key", "mount_model"]
+__all__ = ["DATA_PATH", "Mounted", "mount_adapter", "mount_data", "mount_key", "mount_model"]
 
 _MODEL_PATH = "/models"
 DATA_PATH = "/mmlu"
@@ -36,6 +37,20 @@ def mount_model(source: ModelSource) -> Mounted:
         return _host_path("model", source.host_path, source.host_path)
     assert source.pvc is not None, "ModelSource holds exactly one source"  # noqa: S101
     return _claim("model", source.pvc, _MODEL_PATH)
+
+
+def mount_adapter(source: LoraSource, name: str, path: str) -> Mounted:
+    """An adapter's folder.
+
+    Args:
+        source: A claim or a host path.
+        name: The volume's name.
+        path: Where the container sees it.
+    """
+    if source.host_path is not None:
+        return _host_path(name, source.host_path, path)
+    assert source.pvc is not None, "LoraSource holds exactly one source"  # noqa: S101
+    return _claim(name, source.pvc, path)
 
 
 def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) -> Mounted:

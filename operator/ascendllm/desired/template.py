@@ -20,8 +20,13 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
-from ascendllm.desired.sources import mount_model
-from ascendllm.engine.arguments import PORT, SHUTDOWN_TIMEOUT_SECONDS, serve_arguments
+from ascendllm.desired.sources import mount_adapter, mount_model
+from ascendllm.engine.arguments import (
+    PORT,
+    SHUTDOWN_TIMEOUT_SECONDS,
+    adapter_path,
+    serve_arguments,
+)
 from ascendllm.engine.in_force import in_force
 from ascendllm.engine.multi_node import as_worker, leader_options
 
@@ -96,6 +101,7 @@ def _pod(
             _server(spec.runtime, resolved["image"], arguments, _PORTS if answers else []),
             Part(resources={spec.npu.resource: str(spec.npu.count)}),
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
+            *_adapters(spec),
             _scratch(spec.runtime, spec.nodes),
             *([Part(container=probes(served_name(spec, owner.name)))] if answers else []),
         ),
@@ -132,6 +138,15 @@ def _server(runtime: Runtime, image: str, arguments: list[str], ports: list[Any]
         },
         env=[{"name": key, "value": value} for key, value in sorted((runtime.env or {}).items())],
     )
+
+
+def _adapters(spec: Spec) -> list[Part]:
+    """The folders of the LoRA adapters."""
+    mounted = [
+        mount_adapter(lora.source, f"lora-{number}", adapter_path(lora.name))
+        for number, lora in enumerate(spec.engine.loras or [])
+    ]
+    return [Part(volumes=each.volumes, mounts=each.mounts) for each in mounted]
 
 
 def _scratch(runtime: Runtime, nodes: int) -> Part:

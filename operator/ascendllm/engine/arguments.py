@@ -9,7 +9,14 @@ from ascendllm.api.engine import Engine
 from ascendllm.engine import options
 from ascendllm.engine.in_force import in_force
 
-__all__ = ["PORT", "SHUTDOWN_TIMEOUT_SECONDS", "serve_arguments", "tensor_parallel_size"]
+__all__ = [
+    "PORT",
+    "SHUTDOWN_TIMEOUT_SECONDS",
+    "adapter_path",
+    "serve_arguments",
+    "tensor_parallel_size",
+    "written",
+]
 
 PORT = 8000
 """The port that the container listens on, whatever the client Service's port is."""
@@ -31,6 +38,11 @@ def tensor_parallel_size(engine: Engine, npus: int) -> int:
     if engine.tensor_parallel_size is not None:
         return engine.tensor_parallel_size
     return max(1, npus // (engine.pipeline_parallel_size * engine.data_parallel_size))
+
+
+def adapter_path(name: str) -> str:
+    """Where the container sees an adapter."""
+    return f"/loras/{name}"
 
 
 def serve_arguments(
@@ -77,7 +89,18 @@ def serve_arguments(
         ("--shutdown-timeout", SHUTDOWN_TIMEOUT_SECONDS),
     ]
     rendered = [text for flag, value in given if (text := _option(flag, value)) is not None]
-    return ["vllm", "serve", model_path, *rendered, *more, *written(engine.args or [])]
+    own = written([*_adapters(engine), *(engine.args or [])])
+    return ["vllm", "serve", model_path, *rendered, *more, *own]
+
+
+def _adapters(engine: Engine) -> list[str]:
+    if engine.loras is None:
+        return []
+    switched = "enable_lora" in options.load().values(engine.args or [])
+    return [
+        *([] if switched else ["--enable-lora"]),
+        *(f"--lora-modules={lora.name}={adapter_path(lora.name)}" for lora in engine.loras),
+    ]
 
 
 def written(args: Sequence[str]) -> list[str]:

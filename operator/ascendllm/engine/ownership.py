@@ -25,6 +25,7 @@ OWNED: Mapping[str, str] = {
     "--hf-token": "not supported: a token in an argument list is readable by everyone, and serving "
     "pods fetch nothing",
     "--host": _BY_OPERATOR,
+    "--lora-modules": "spec.engine.loras",
     "--max-model-len": "spec.engine.maxModelLen",
     "--max-num-batched-tokens": "spec.engine.maxNumBatchedTokens",
     "--max-num-seqs": "spec.engine.maxNumSeqs",

@@ -42,6 +42,7 @@ class ServerConfig:
         port: Where to listen; 0 takes any free port.
         root: The model as it was named.
         names: The served names, the first one is what answers bear.
+        adapters: LoRA adapters by name, and their folders.
         max_model_len: Tokens of prompt and answer together.
         max_num_seqs: Sequences computed at once.
         max_logprobs: The most that a request may ask for.
@@ -62,6 +63,7 @@ class ServerConfig:
     port: int
     root: str
     names: tuple[str, ...]
+    adapters: Mapping[str, str] = field(default_factory=dict)
     max_model_len: int = _DEFAULT_LENGTH
     max_num_seqs: int = _DEFAULT_SEQUENCES
     max_logprobs: int = 20
@@ -114,6 +116,7 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         port=_integer(values["port"], 8000),
         root=root,
         names=tuple(str(name) for name in names),
+        adapters=_adapters(values),
         max_model_len=_length(values["max_model_len"], folder),
         max_num_seqs=max(1, _integer(values["max_num_seqs"], _DEFAULT_SEQUENCES)),
         max_logprobs=_integer(values["max_logprobs"], 20),
@@ -129,6 +132,18 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         behaviour=behaviour,
         key=_key(folder, behaviour),
     )
+
+
+def _adapters(values: Mapping[str, object]) -> dict[str, str]:
+    """The adapters, each of which vLLM loads before it serves."""
+    modules: Any = values["lora_modules"] or []
+    adapters = {str(module["name"]): str(module["path"]) for module in modules if module}
+    if adapters and not values["enable_lora"]:
+        raise LoadError("ValueError: Call to add_lora method failed: LoRA is not enabled.")
+    for name, path in adapters.items():
+        if not (Path(path) / "adapter_config.json").is_file():
+            raise LoadError(f"ValueError: Loading lora {name} failed: No adapter found for {path}")
+    return adapters
 
 
 def _integer(value: object, default: int) -> int:

@@ -136,16 +136,21 @@ async def _models(service: Service, http: web.Request) -> web.Response:
     names = config.names
     if wrong is not None and wrong.get("where") in ("models", "both"):
         names = (str(wrong.get("name")),)
-    return answer({"object": "list", "data": [_card(service, name) for name in names]})
+    cards = [_card(service, name, config.root) for name in names]
+    cards += [
+        {**_card(service, name, path), "parent": config.names[0], "max_model_len": None}
+        for name, path in config.adapters.items()
+    ]
+    return answer({"object": "list", "data": cards})
 
 
-def _card(service: Service, name: str) -> dict[str, object]:
+def _card(service: Service, name: str, root: str) -> dict[str, object]:
     return {
         "id": name,
         "object": "model",
         "created": service.created,
         "owned_by": "vllm",
-        "root": service.config.root,
+        "root": root,
         "parent": None,
         "max_model_len": service.config.max_model_len,
         "permission": [

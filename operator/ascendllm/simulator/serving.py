@@ -89,7 +89,8 @@ class Call:
         wrong = self.fails("wrongModel")
         if wrong is not None and wrong.get("where") in ("answers", "both"):
             return str(wrong.get("name"))
-        return self.service.config.names[0]
+        asked = self.request.model or ""
+        return asked if asked in self.service.config.adapters else self.service.config.names[0]
 
     @property
     def names_as_ids(self) -> bool:
@@ -154,7 +155,7 @@ def check_model(service: Service, model: str | None) -> None:
     Raises:
         ApiError: Status 404.
     """
-    if model and model not in service.config.names:
+    if model and model not in service.config.names and model not in service.config.adapters:
         raise not_found(model)
 
 

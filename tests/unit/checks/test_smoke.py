@@ -77,6 +77,30 @@ async def test_a_right_server_passes(kind: Any, without: Any) -> None:
     assert [name for name, result in results(outcome).items() if result != "Passed"] == ["apiKey"]
 
 
+async def test_each_adapter_is_asked_for() -> None:
+    async with simulated(adapters={"legal": "/loras/legal", "medical": "/loras/medical"}) as url:
+        outcome = await smoke_at(url, adapters=("legal", "medical"))
+        missing = await smoke_at(url, adapters=("tax",))
+    assert outcome.result == "Passed", outcome.message
+    assert [name for name in results(outcome) if name.startswith("adapter")] == [
+        "adapter legal",
+        "adapter medical",
+    ]
+    assert failed(missing) == ["adapter tax"]
+    assert found(missing, "adapter tax")["expected"] == "tax in /v1/models"
+    assert missing.result == "Failed"
+
+
+async def test_an_adapter_that_answers_as_the_model_fails() -> None:
+    def spoil(path: str, asked: dict[str, Any], answer: Any) -> Any:
+        return {**answer, "model": "m"} if asked.get("model") == "legal" else ...
+
+    server = Spoiled(spoil=spoil, fields={"adapters": {"legal": "/loras/legal"}})
+    outcome = await run_smoke(server, adapters=("legal",))
+    assert failed(outcome) == ["adapter legal"]
+    assert found(outcome, "adapter legal")["expected"] == "an answer of legal"
+
+
 async def test_a_base_model_without_a_chat_template_passes() -> None:
     async with simulated(chat_template=False) as url:
         outcome = await smoke_at(url)

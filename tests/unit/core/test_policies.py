@@ -10,6 +10,7 @@ from ascendllm.api.sources import DataSource
 from ascendllm.decide.policies import Input, first_problem
 from unit.core.stage import SETTINGS, spec_of
 
+ADAPTER = {"name": "legal", "source": {"pvc": {"claimName": "adapters", "path": "legal"}}}
 BASELINE = {"value": 66.7, "average": "macro"}
 
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
@@ -95,6 +96,31 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
         {"engine": {"config": {"speculative-config": {"a": "x" * 66_000}}}},
         "InvalidEngine",
         ["spec.engine.config is 660", "bytes of JSON"],
+    ),
+    (
+        {"engine": {"loras": [{"name": "a", "source": {"hostPath": "/adapters/a"}}]}},
+        "HostPathNotAllowed",
+        ["spec.engine.loras[0].source.hostPath /adapters/a"],
+    ),
+    (
+        {"engine": {"loras": [ADAPTER, {**ADAPTER, "name": "llama"}]}},
+        "InvalidEngine",
+        ["spec.engine.loras[1].name llama", "rename the adapter"],
+    ),
+    (
+        {"engine": {"loras": [ADAPTER], "args": ["--no-enable-lora"]}},
+        "InvalidEngine",
+        ["--no-enable-lora excludes spec.engine.loras"],
+    ),
+    (
+        {"engine": {"args": ["--lora-modules=a=/a"]}},
+        "InvalidEngineArgs",
+        ["belongs to spec.engine.loras"],
+    ),
+    (
+        {"engine": {"config": {"lora-modules": [{"name": "a", "path": "/a"}]}}},
+        "InvalidEngineArgs",
+        ["spec.engine.loras: set that instead"],
     ),
     (
         {"npu": {"count": 2}, "engine": {"config": {"pipeline-parallel-size": 3}}},
@@ -203,6 +229,7 @@ def test_refused(fields: dict[str, Any], reason: str, told: list[str]) -> None:
         {"engine": {"config": {"async-scheduling": True, "no-enable-prefix-caching": True}}},
         {"engine": {"config": {"gpu-memory-utilization": 0.8, "seed": 0, "lora-dtype": "auto"}}},
         {"engine": {"profile": "latency", "maxNumSeqs": 4096}},
+        {"engine": {"loras": [ADAPTER, {**ADAPTER, "name": "a.b"}], "args": ["--enable-lora"]}},
         {"engine": {"profile": "throughput", "maxNumBatchedTokens": 8}},
         {"runtime": {"version": "v0.99.0"}, "engine": {"args": ["--of-the-future=1"]}},
         {"runtime": {"version": "v0.99.0"}, "engine": {"config": {"of-the-future": [1, 2]}}},

@@ -132,6 +132,18 @@ def test_a_profile_makes_no_impossible_step(
     assert (found.max_num_seqs, found.max_num_batched_tokens) == expected
 
 
+def test_adapters_are_named_by_their_folders() -> None:
+    loras = [{"name": name, "source": {"hostPath": f"/adapters/{name}"}} for name in ("a", "b")]
+    expected = ["--enable-lora", "--lora-modules", "a=/loras/a", "b=/loras/b"]
+    assert rendered(loras=loras)[-4:] == expected
+    assert rendered(loras=loras[:1])[-1] == "--lora-modules=a=/loras/a"
+    assert rendered(loras=loras, args=["--enable-lora"]).count("--enable-lora") == 1
+    assert load().parse(rendered(loras=loras)[2:])["lora_modules"] == [
+        {"name": "a", "path": "/loras/a"},
+        {"name": "b", "path": "/loras/b"},
+    ]
+
+
 def test_the_310p_computes_in_float16_without_graphs() -> None:
     found = in_force(engine(), "310P")
     assert (found.dtype, found.enforce_eager) == ("float16", True)

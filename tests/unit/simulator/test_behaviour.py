@@ -94,6 +94,16 @@ def test_what_fails_while_loading(tmp_path: Path) -> None:
         read_config([str(tmp_path)], {})
 
 
+def test_adapters_are_loaded_with_the_model(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="LoRA is not enabled"):
+        read_config(["m", f"--lora-modules=a={tmp_path}"], {})
+    asked = ["m", "--enable-lora", "--lora-modules", f"a={tmp_path}"]
+    with pytest.raises(LoadError, match="Loading lora a failed"):
+        read_config(asked, {})
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert read_config(asked, {}).adapters == {"a": str(tmp_path)}
+
+
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(UsageError, match="unrecognized arguments: --device ascend"):
         read_config(["m", "--device", "ascend"], {})

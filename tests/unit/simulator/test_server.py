@@ -29,6 +29,20 @@ vllm:request_prefill_time_seconds vllm:request_decode_time_seconds
 vllm:request_prefill_kv_computed_tokens vllm:cache_config_info"""
 
 
+async def test_adapters_are_served_under_their_names(start: Start) -> None:
+    server = await start(names=("m",), adapters={"legal": "/loras/legal"})
+    cards = (await server.client.get("/v1/models")).json()["data"]
+    assert [(card["id"], card["root"], card["parent"]) for card in cards] == [
+        ("m", cards[0]["root"], None),
+        ("legal", "/loras/legal", "m"),
+    ]
+    asked = {"model": "legal", "prompt": "x", "max_tokens": 1}
+    answer = await server.client.post("/v1/completions", json=asked)
+    assert answer.json()["model"] == "legal"
+    answer = await server.client.post("/v1/completions", json={**asked, "model": "medical"})
+    assert answer.status_code == 404
+
+
 async def test_health_version_models(start: Start) -> None:
     server = await start(names=("m", "other"), max_model_len=4096)
     for method, path in (("GET", "/health"), ("GET", "/ping"), ("POST", "/ping")):

@@ -18,6 +18,7 @@ from ascendllm.checks.retry import FIRST_CONTACT, RetryPolicy
 from ascendllm.checks.runner import CheckName, Outcome, Tracker
 from ascendllm.checks.smoke.context import Context
 from ascendllm.checks.smoke.findings import NotApplicableError, WrongError
+from ascendllm.checks.smoke.groups.adapters import ask_adapter
 from ascendllm.checks.smoke.groups.own_prompts import ask_prompt
 from ascendllm.checks.smoke.http import Http
 from ascendllm.checks.smoke.prompts import PromptCase
@@ -45,6 +46,7 @@ class SmokeOptions:
         prompts: The user's own.
         without: The groups of checks that are left out.
         max_num_seqs: How many requests a server computes at once; None where that is not known.
+        adapters: LoRA adapters that each server must answer for, by name.
         request_timeout: Seconds for one answer.
         time_limit: Seconds for all of it.
         first_contact: Patience for the first request.
@@ -56,6 +58,7 @@ class SmokeOptions:
     prompts: Sequence[PromptCase] = ()
     without: Collection[Group] = ()
     max_num_seqs: int | None = None
+    adapters: Sequence[str] = ()
     request_timeout: float = 120.0
     time_limit: float = 1800.0
     first_contact: RetryPolicy = FIRST_CONTACT
@@ -121,17 +124,28 @@ class _Step:
 
 
 def _steps(options: SmokeOptions, *, first: bool) -> list[_Step]:
-    """The checks of one server, and on the first one the user's prompts."""
+    """The checks of one server, its adapters, and on the first one the user's prompts."""
     table = checks_for(options.kind, without=options.without, first=first)
     prompts = options.prompts if first else ()
-    return [_of_table(check) for check in table] + [
-        _Step(f"prompt{number}", partial(_prompt, case=case), gates=True)
-        for number, case in enumerate(prompts, 1)
+    return [
+        *(_of_table(check) for check in table),
+        *(
+            _Step(f"adapter {name}", partial(_adapter, name=name), gates=True)
+            for name in options.adapters
+        ),
+        *(
+            _Step(f"prompt{number}", partial(_prompt, case=case), gates=True)
+            for number, case in enumerate(prompts, 1)
+        ),
     ]
 
 
 def _of_table(check: Check) -> _Step:
     return _Step(check.name, check.step, check.gates)
+
+
+async def _adapter(context: Context, name: str) -> str:
+    return await ask_adapter(context, name)
 
 
 async def _prompt(context: Context, case: PromptCase) -> str:

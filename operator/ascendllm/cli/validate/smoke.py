@@ -38,6 +38,13 @@ __all__ = ["command"]
     type=click.IntRange(1, MOST_IN_FLIGHT),
     help="How many requests the server computes at once; the burst is one more [17].",
 )
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME",
+    help="A LoRA adapter that the server must list and answer for; may be given several times.",
+)
 def command(
     common: Common,
     kind: Literal["base", "instruct"],
@@ -45,6 +52,7 @@ def command(
     parameters: bool,
     language: bool,
     max_num_seqs: int | None,
+    adapters: tuple[str, ...],
 ) -> None:
     """Health, names, shapes, refusals, counters, a burst, request parameters, own prompts."""
     from ascendllm.checks.smoke.prompts import read_prompts
@@ -57,5 +65,5 @@ def command(
         raise click.UsageError(error.message) from None
     wanted: dict[Group, bool] = {"language": language, "parameters": parameters}
     without = [group for group, asked in wanted.items() if not asked]
-    options = SmokeOptions(common.endpoint, kind, cases, without, max_num_seqs)
+    options = SmokeOptions(common.endpoint, kind, cases, without, max_num_seqs, adapters)
     run(SMOKE, partial(check_smoke, options), common)

@@ -14,6 +14,7 @@ __all__ = ["POLICIES", "Input", "first_problem", "mmlu_data"]
 
 POLICIES: tuple[Policy, ...] = (
     hosts.model_host_path_not_allowed,
+    hosts.adapter_host_path_not_allowed,
     hosts.data_host_path_not_allowed,
     engine.engine_config_too_large,
     engine.engine_arguments_refused,
@@ -23,6 +24,7 @@ POLICIES: tuple[Policy, ...] = (
     groups.leader_worker_set_missing,
     engine.ascend_refuses,
     engine.too_long_for_one_step,
+    engine.adapters_refused,
     checks.bench_longer_than_context,
     checks.bench_compared_with_itself,
     checks.baseline_of_another_way,

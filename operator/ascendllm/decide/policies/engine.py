@@ -19,6 +19,7 @@ from ascendllm.engine.ownership import FIELDS, OWNED
 from ascendllm.exceptions import SpecError
 
 __all__ = [
+    "adapters_refused",
     "ascend_refuses",
     "engine_arguments_refused",
     "engine_config_refused",
@@ -152,6 +153,27 @@ def too_long_for_one_step(given: Input) -> SpecError | None:
     """vLLM refuses a step that cannot hold what must be in it."""
     problem = next(_steps(in_force(given.spec.engine)), None)
     return SpecError("InvalidEngine", problem) if problem is not None else None
+
+
+def adapters_refused(given: Input) -> SpecError | None:
+    """An adapter under the model's own name would hide it, and LoRA switched off loads none."""
+    engine = in_force(given.spec.engine)
+    if engine.loras is None:
+        return None
+    served = given.spec.model.served_name or given.name
+    names = [lora.name for lora in engine.loras]
+    if served in names:
+        return SpecError(
+            "InvalidEngine",
+            f"spec.engine.loras[{names.index(served)}].name {served} is the model's own served "
+            "name: rename the adapter, or set spec.model.servedName",
+        )
+    if options.load().values(engine.args or []).get("enable_lora") is False:
+        return SpecError(
+            "InvalidEngine",
+            "spec.engine: --no-enable-lora excludes spec.engine.loras: remove one",
+        )
+    return None
 
 
 def _steps(engine: Engine) -> Iterator[str]:

@@ -9,12 +9,25 @@ from ascendllm.api.spec import Spec
 from ascendllm.decide.policies.given import Input
 from ascendllm.exceptions import SpecError
 
-__all__ = ["data_host_path_not_allowed", "model_host_path_not_allowed"]
+__all__ = [
+    "adapter_host_path_not_allowed",
+    "data_host_path_not_allowed",
+    "model_host_path_not_allowed",
+]
 
 
 def model_host_path_not_allowed(given: Input) -> SpecError | None:
     """The model's host path must lie under a prefix that the operator's owner allows."""
     return _host_path(given, "spec.model.source.hostPath", given.spec.model.source.host_path)
+
+
+def adapter_host_path_not_allowed(given: Input) -> SpecError | None:
+    """So must each adapter's."""
+    problems = (
+        _host_path(given, f"spec.engine.loras[{number}].source.hostPath", lora.source.host_path)
+        for number, lora in enumerate(given.spec.engine.loras or [])
+    )
+    return next(filter(None, problems), None)
 
 
 def data_host_path_not_allowed(given: Input) -> SpecError | None:

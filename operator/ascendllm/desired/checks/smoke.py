@@ -19,6 +19,7 @@ def smoke_call(given: Given) -> Call:
     if sequences is not None and not given.has_traffic:
         # The burst fills the engine once, which clients should not have to wait behind.
         arguments.append(f"--max-num-seqs={min(sequences, MOST_IN_FLIGHT)}")
+    arguments += [f"--adapter={lora.name}" for lora in given.spec.engine.loras or []]
     if smoke.prompts is not None:
         prompts = [
             prompt.model_dump(mode="json", by_alias=True, exclude_none=True)
