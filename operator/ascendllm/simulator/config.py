@@ -15,6 +15,7 @@ from typing import Any
 from ascendllm.engine.options import load
 from ascendllm.exceptions import SettingsError
 from ascendllm.simulator.behaviour import Behaviour, read_behaviour
+from ascendllm.simulator.group import Place, read_place
 from ascendllm.simulator.mmlu import KeyEntry, read_key
 
 __all__ = ["LoadError", "ServerConfig", "read_config"]
@@ -25,7 +26,7 @@ _DEFAULT_SEQUENCES = 256
 _BLOCK = 128
 """vLLM-Ascend's block size."""
 
-_NOT_SIMULATED = ("config", "grpc", "headless", "ssl_certfile", "ssl_keyfile", "uds")
+_NOT_SIMULATED = ("config", "grpc", "ssl_certfile", "ssl_keyfile", "uds")
 """Options that change how the server is reached or what it reads: not pretended."""
 
 
@@ -55,6 +56,7 @@ class ServerConfig:
         force_usage: Whether streams end in usage even where it is not asked for.
         token_ids_as_names: Whether logprobs name tokens by id unless a request says otherwise.
         cached_in_usage: Whether usage says how many tokens were cached.
+        place: Which of several processes that serve together; None where it serves by itself.
         behaviour: Timing, accuracy, failure.
         key: The MMLU answer key.
     """
@@ -76,6 +78,7 @@ class ServerConfig:
     force_usage: bool = False
     token_ids_as_names: bool = False
     cached_in_usage: bool = False
+    place: Place | None = None
     behaviour: Behaviour = field(default_factory=Behaviour)
     key: tuple[KeyEntry, ...] = ()
 
@@ -129,6 +132,7 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         force_usage=bool(values["enable_force_include_usage"]),
         token_ids_as_names=bool(values["return_tokens_as_token_ids"]),
         cached_in_usage=bool(values["enable_prompt_tokens_details"]),
+        place=read_place(values),
         behaviour=behaviour,
         key=_key(folder, behaviour),
     )

@@ -3,7 +3,8 @@
 Source: vllm 0.18.0, `entrypoints/launcher.py`, `v1/engine/core.py` (_handle_shutdown): after
 SIGTERM the port stays open and new requests are aborted by the engine; what runs is drained for
 `--shutdown-timeout` seconds, or aborted at once where that is 0. While the engine loads the port is
-bound and not listened on, and SIGTERM ends the process.
+bound and not listened on, and SIGTERM ends the process. Of several that serve together (`group`)
+those without HTTP end at once on SIGTERM: they have no requests of their own.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ import contextlib
 import signal
 import socket
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from ascendllm.simulator.behaviour import CRASHES
 from ascendllm.simulator.config import VERSION, LoadError, ServerConfig
+from ascendllm.simulator.group import Gathering, Place, gather, join
 from ascendllm.simulator.server import build_app, build_service
 from ascendllm.simulator.serving import Service
 
 __all__ = ["serve"]
+
+T = TypeVar("T")
 
 _TERMINATED = 130
 _FLUSH_SECONDS = 5.0
@@ -42,11 +48,18 @@ async def serve(config: ServerConfig) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, terminated.set)
+    if config.place is not None and config.place.headless:
+        return await _follow(config, config.place, terminated)
     with _bind(config.host, config.port) as sock:
-        failed = await _load(config, terminated)
-        if failed is not None:
-            return failed
-        return await _listen(config, sock, terminated)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                others = await stack.enter_async_context(gather(config.place))
+            except OSError as error:
+                raise LoadError(f"zmq.error.ZMQError: {error}") from error
+            failed = await _load(config, terminated, others)
+            if failed is not None:
+                return failed
+            return await _listen(config, sock, terminated, others)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -65,11 +78,44 @@ def _taken(error: OSError, host: str, port: int) -> LoadError:
     return LoadError(f"OSError: [Errno {error.errno}] {error.strerror}: {host}:{port}")
 
 
-async def _load(config: ServerConfig, terminated: asyncio.Event) -> int | None:
-    """Take the load time; the exit code where the load fails."""
+async def _follow(config: ServerConfig, place: Place, terminated: asyncio.Event) -> int:
+    """Compute for the leader, without HTTP, for as long as it is there; the exit code."""
+    _log(f"Launching vLLM (v{VERSION}) headless, head node address {place.address}:{place.port}")
+    joined = await _first(join(place), terminated)
+    if joined is None:
+        return 0
+    reader, writer = joined
+    failed = await _load(config, terminated)
+    if failed is not None:
+        return failed
+    if await _first(reader.read(), terminated) is None:
+        _log("Shutting down.")
+        writer.close()
+        return 0
+    _log("the leader is gone", "ERROR")
+    return 1
+
+
+async def _first(step: Coroutine[Any, Any, T], terminated: asyncio.Event) -> T | None:
+    """What a step comes to; None where SIGTERM comes first."""
+    task, stop = asyncio.create_task(step), asyncio.create_task(terminated.wait())
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    for either in (task, stop):
+        either.cancel()
+    return None if terminated.is_set() else task.result()
+
+
+async def _load(
+    config: ServerConfig, terminated: asyncio.Event, others: Gathering | None = None
+) -> int | None:
+    """Wait for the others and take the load time; the exit code where the load fails."""
     behaviour = config.behaviour
     _log(f"vLLM API server version {VERSION} (simulated by ascendllm, no model is computed)")
     _log(f"model {config.root}, max_seq_len={config.max_model_len}")
+    if others is not None:
+        _log(f"Waiting for {others.place.size - 1} remote process(es) to join.")
+        if await _first(others.complete.wait(), terminated) is None:
+            return _TERMINATED
     seconds = None if behaviour.fails("loadForever") else behaviour.load_seconds
     began = time.monotonic()
     with contextlib.suppress(TimeoutError):
@@ -86,7 +132,12 @@ async def _load(config: ServerConfig, terminated: asyncio.Event) -> int | None:
     return None
 
 
-async def _listen(config: ServerConfig, sock: socket.socket, terminated: asyncio.Event) -> int:
+async def _listen(
+    config: ServerConfig,
+    sock: socket.socket,
+    terminated: asyncio.Event,
+    others: Gathering | None,
+) -> int:
     service = build_service(config)
     runner = web.AppRunner(
         build_app(service),
@@ -103,24 +154,30 @@ async def _listen(config: ServerConfig, sock: socket.socket, terminated: asyncio
             raise _taken(error, host, port) from error
         _log(f"Starting vLLM API server 0 on http://{host}:{port}")
         _log("Application startup complete.")
-        return await _until_end(service, terminated)
+        return await _until_end(service, terminated, others)
     finally:
         await runner.cleanup()
         _log("Shutting down FastAPI HTTP server.")
 
 
-async def _until_end(service: Service, terminated: asyncio.Event) -> int:
+async def _until_end(service: Service, terminated: asyncio.Event, others: Gathering | None) -> int:
     """Wait for SIGTERM or for the engine's death; the exit code."""
     config = service.config
     stop = asyncio.create_task(terminated.wait())
     death = asyncio.create_task(service.on_death.wait())
+    lost = asyncio.create_task((others.lost if others is not None else asyncio.Event()).wait())
     dies = config.behaviour.fails("falseReady") or config.behaviour.fails("dieAfter")
-    waited = {stop} if dies is not None and dies.get("keepAlive") else {stop, death}
+    waited = {stop, lost} if dies is not None and dies.get("keepAlive") else {stop, death, lost}
     try:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stop.cancel()
-        death.cancel()
+        for task in (stop, death, lost):
+            task.cancel()
+    if others is not None and others.lost.is_set() and not terminated.is_set():
+        service.engine.die()
+        _log("A remote process is gone: engine core died, shutting down client.", "ERROR")
+        await asyncio.sleep(_DEATH_SECONDS)
+        return 1
     if dies is not None and not terminated.is_set():
         _log("Engine core proc died unexpectedly, shutting down client.", "ERROR")
         await asyncio.sleep(_DEATH_SECONDS)

@@ -128,7 +128,7 @@ def test_the_answer_key_is_read_from_the_folder(tmp_path: Path) -> None:
     assert len(read_config([str(tmp_path)], {}).key) == 1
 
 
-@pytest.mark.parametrize("args", [["--uds", "/x"], ["--headless"], ["--config", "x.yaml"]])
+@pytest.mark.parametrize("args", [["--uds", "/x"], ["--grpc"], ["--config", "x.yaml"]])
 def test_what_is_not_simulated_is_refused(args: list[str]) -> None:
     with pytest.raises(SettingsError, match=f"{args[0]}: the simulator does not"):
         read_config(["m", *args], {})
