@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ascendllm.api.checks.bench import BenchCheck
+from ascendllm.api.checks.dummy import DummyCheck
 from ascendllm.api.checks.evals import Evals, require_unique
 from ascendllm.api.checks.mmlu import MmluCheck
 from ascendllm.api.checks.parity import ParityCheck
@@ -22,19 +23,23 @@ _ASK = "ask for at least one check, such as smoke: {} (with the braces), or remo
 
 
 class Validation(ResourceModel):
-    """The proof that is asked for, in the order smoke, bench, mmlu, evals, parity."""
+    """The proof that is asked for, in the order dummy, smoke, bench, mmlu, evals, parity."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                "has(self.smoke) || has(self.bench) || has(self.mmlu) || has(self.evals) || "
-                "has(self.parity)",
+                "has(self.dummy) || has(self.smoke) || has(self.bench) || has(self.mmlu) || "
+                "has(self.evals) || has(self.parity)",
                 # `smoke:` without a value is null to YAML, and the API server drops nulls: a proof
                 # that was meant to be asked for must not be missing in silence.
                 _ASK,
             )
         )
     )
+
+    dummy: DummyCheck | None = None
+    """Before the model is loaded: the engine runs its architecture. A pod with random weights
+    (--load-format dummy) must answer, or the model's own are never loaded."""
 
     smoke: SmokeCheck | None = None
     """The server answers, in the right shapes, under the right name."""
@@ -66,6 +71,6 @@ class Validation(ResourceModel):
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
-        if not any((self.smoke, self.bench, self.mmlu, self.evals, self.parity)):
+        if not any((self.dummy, self.smoke, self.bench, self.mmlu, self.evals, self.parity)):
             raise ValueError(_ASK)
         return self

@@ -12,6 +12,9 @@ One pass, in this order:
    stopped; what is over and forgotten.
 6. `traffic`: which revision the client Service selects.
 
+Of the checks, dummy comes before the pods: `rollout` raises none until it has passed, and its job
+brings a server of its own (`desired.checks.dummy`).
+
 `decide` puts them together. It reads nothing of the resource's status: killing the operator at any
 line, or wiping the status, leads to the same objects. What it lacks it names (`needs`).
 

@@ -6,6 +6,7 @@ nothing. What a data set's credentials are called is neither, its address measur
 
 | check | judge |
 |---|---|
+| dummy | none |
 | smoke | none |
 | bench | thresholds, goodput, regression, compareTo |
 | mmlu | baseline; tolerance, unless there is a reference |
@@ -24,6 +25,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ascendllm.api.checks.bench import BenchCheck
+from ascendllm.api.checks.dummy import DummyCheck
 from ascendllm.api.checks.evals import Eval
 from ascendllm.api.checks.mmlu import DEFAULT_PROTOCOL, MmluCheck, protocol_of
 from ascendllm.api.checks.parity import ParityCheck
@@ -31,7 +33,7 @@ from ascendllm.api.checks.smoke import SmokeCheck
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
 
-__all__ = ["CHECKS", "Measures", "asked_checks", "differ_in_tolerance_alone"]
+__all__ = ["BEFORE_LOADING", "CHECKS", "Measures", "asked_checks", "differ_in_tolerance_alone"]
 
 Measures = Mapping[str, Any]
 """The fields and data that a check measures with; those at their default are left out."""
@@ -65,6 +67,10 @@ _EVAL_BOUNDS = ("filter", "metric", "baseline", "tolerance")
 """Every filter and metric of a task is reported; the two say which one is judged."""
 
 
+def _dummy(_: DummyCheck, spec: Spec, __: DataSource | None) -> Measures:
+    return {} if spec.model.kind == "base" else {"kind": spec.model.kind}
+
+
 def _smoke(smoke: SmokeCheck, spec: Spec, _: DataSource | None) -> Measures:
     kind = {} if spec.model.kind == "base" else {"kind": spec.model.kind}
     return {**_given(smoke), **kind}
@@ -94,6 +100,7 @@ def _parity(parity: ParityCheck, _: Spec, __: DataSource | None) -> Measures:
 
 
 _MEASURES: Mapping[str, Callable[[Any, Spec, DataSource | None], Measures]] = {
+    "dummy": _dummy,
     "smoke": _smoke,
     "bench": _bench,
     "mmlu": _mmlu,
@@ -103,6 +110,10 @@ _MEASURES: Mapping[str, Callable[[Any, Spec, DataSource | None], Measures]] = {
 
 CHECKS = tuple(_MEASURES)
 """In the order in which they run."""
+
+BEFORE_LOADING = frozenset({"dummy"})
+"""Those that run before the revision's own pods do. They say nothing of a model that has loaded, so
+nothing asks for them again once it has."""
 
 
 def _given(model: BaseModel) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from enum import Enum
 
 from ascendllm.api.spec import Spec
 from ascendllm.checks.result import CheckResult
-from ascendllm.decide.asked import CHECKS, Measures
+from ascendllm.decide.asked import BEFORE_LOADING, CHECKS, Measures
 from ascendllm.decide.demand import Demand
 from ascendllm.decide.judging import BOUND_REASONS, judged
 from ascendllm.desired import names
@@ -41,7 +41,7 @@ __all__ = [
     "run_hash",
 ]
 
-_BLOCKING = frozenset({"smoke"})
+_BLOCKING = frozenset({"dummy", "smoke"})
 """Behind one of these that has not passed, the others would only measure a broken server."""
 
 _VERDICTS = frozenset({"Passed", "Failed"})
@@ -143,7 +143,12 @@ def image_ids(revision: str, available: bool, observed: Observed) -> tuple[str, 
     if available:
         return tuple(sorted({pod.image_id for pod in observed.pods_of(revision)}))
     newest = next(
-        (run for run in observed.runs if run.revision == revision and run.check != LOAD), None
+        (
+            run
+            for run in observed.runs
+            if run.revision == revision and run.check != LOAD and run.check not in BEFORE_LOADING
+        ),
+        None,
     )
     return newest.image_ids if newest is not None else None
 
@@ -163,14 +168,23 @@ def check_states(
 ) -> tuple[CheckState, ...]:
     """Where every asked check stands on the revision.
 
+    What runs before loading is left out where the model has loaded without it.
+
     Raises:
         LookupNeeded: Something must be looked up before a stored figure can be judged.
     """
     retries = spec.validation.retries if spec.validation else 0
     states: list[CheckState] = []
     held: Standing | None = None
+    raised = observed.raised(revision)
     for check, measures in asked.items():
-        if images is None:
+        if check in BEFORE_LOADING:
+            state = _with_results(spec, check, measures, revision, (), observed)
+            if raised and state.finished is None:
+                continue
+            asks = Demand() if raised else demand.without_slot()
+            state = _standing(state, asks, retries, observed)
+        elif images is None:
             state = CheckState(check, measures, None, Standing.PENDING)
         else:
             state = _with_results(spec, check, measures, revision, images, observed)
@@ -187,7 +201,7 @@ def check_states(
 
 def _stays(state: CheckState, held: Standing, observed: Observed) -> bool:
     """Whether a check stands as it does though one before it holds the others up."""
-    if state.standing in (Standing.PENDING, Standing.FINISHED):
+    if state.standing in (held, Standing.FINISHED):
         return True
     # A run goes on that had begun before: the one before it waits for its end.
     return (

@@ -21,7 +21,11 @@ ACCESS = ("ServiceAccount", "Role", "RoleBinding")
 
 @dataclass(frozen=True)
 class Context:
-    """What the steps of a run are made from."""
+    """What the steps of a run are made from.
+
+    Attributes:
+        template: The pod template of the spec's revision, once it is known.
+    """
 
     owner: Owner
     spec: Spec
@@ -29,6 +33,7 @@ class Context:
     settings: Settings
     mmlu_data: DataSource | None
     demand: Demand = field(default_factory=Demand)
+    template: Object | None = None
 
     def pods(self, run: Run) -> list[Object]:
         """The pods of a run's job."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.decide import policies
-from ascendllm.decide.asked import asked_checks
+from ascendllm.decide.asked import BEFORE_LOADING, asked_checks
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
@@ -83,18 +83,18 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     stored = image_ids(revision.hash, False, observed)
     # What has clients keeps its pods, whatever a new bound says of it. A slot of the schedule
     # raises nothing: what failed is not loaded again every night.
+    standing = check_states(spec, asked, revision.hash, stored, demand.without_slot(), observed)
     refuted = observed.served != revision.hash and any(
-        state.standing is Standing.FINISHED and not state.passed
-        for state in check_states(
-            spec, asked, revision.hash, stored, demand.without_slot(), observed
-        )
+        state.standing is Standing.FINISHED and not state.passed for state in standing
     )
-    rollout = explained(
-        roll_out(owner, spec, revision, observed, refuted=refuted, demand=demand), observed
+    rehearsed = all(state.passed for state in standing if state.check in BEFORE_LOADING)
+    rollout = roll_out(
+        owner, spec, revision, observed, refuted=refuted, demand=demand, rehearsed=rehearsed
     )
+    rollout = explained(rollout, observed)
     if rollout.held:
         demand = demand.without_slot()
-    context = replace(context, demand=demand)
+    context = replace(context, demand=demand, template=revision.template)
     images = image_ids(revision.hash, rollout.available, observed)
     states = check_states(spec, asked, revision.hash, images, demand, observed)
     served = served_revision(spec, revision.hash, states, rollout.available, observed)

@@ -42,6 +42,8 @@ class Rollout:
         missed: The sealed run that says that it missed its deadline, as long as it isn't available.
         overdue: It misses its deadline now, and no run says so yet.
         held: It stays at 0 pods, since it would only fail again.
+        vacant: Pods are wanted, and none is there, nor one of another revision: what is to be done
+            before they start can be done.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class Rollout:
     missed: Run | None
     overdue: bool
     held: bool
+    vacant: bool = False
 
     @property
     def ready(self) -> int:
@@ -69,6 +72,7 @@ def roll_out(
     refuted: bool,
     demand: Demand | None = None,
     before: Stage | None = None,
+    rehearsed: bool = True,
 ) -> Rollout:
     """The plan for the pods, and how far they are.
 
@@ -82,6 +86,7 @@ def roll_out(
         demand: What stands; a new revalidate value has what missed its deadline raised again.
         before: What must be there before a workload that isn't there yet takes NPUs, such as the
             model's files; None where nothing is missing.
+        rehearsed: Nothing else needs the NPUs first, such as a check with random weights.
     """
     wanted = 0 if spec.suspend else spec.replicas
     pods = observed.pods_of(revision.hash)
@@ -89,7 +94,7 @@ def roll_out(
     available = wanted > 0 and ready >= wanted
     live = observed.workload(revision.hash)
     annotations = (live or {}).get("metadata", {}).get("annotations") or {}
-    raised = live is not None and int(live["spec"].get("replicas", 0)) > 0
+    raised = observed.raised(revision.hash)
     missed = _missed(revision.hash, annotations if raised else None, demand or Demand(), observed)
     others = _others(revision.hash, observed)
     still_there = [
@@ -100,14 +105,14 @@ def roll_out(
 
     # What missed its deadline or failed would do so again: raising it anew would only loop.
     held = not raised and (missed is not None or refuted)
-    raised_to = 0 if held else wanted
+    raised_to = 0 if held or not (raised or rehearsed) else wanted
     started_at = loaded_at = None
     if raised_to > 0:
         now = format_time(observed.now)
         noted = annotations if raised else {}
         started_at = _past(noted.get(names.STARTED_AT), observed) or now
         loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
-    waiting = live is None and bool(before or others or still_there)
+    waiting = live is None and bool(before or others or still_there or not rehearsed)
     apply = [headless_service(owner, revision.hash)]
     if not waiting:
         apply.append(
@@ -123,6 +128,7 @@ def roll_out(
         )
     deadline = _deadline(spec, None if waiting else started_at)
     late = deadline is not None and observed.now >= deadline and loaded_at is None
+    vacant = wanted > 0 and not (held or raised or before or others or still_there)
     return Rollout(
         plan=Plan(
             tuple(apply),
@@ -135,8 +141,9 @@ def roll_out(
         available=available,
         loaded=loaded_at is not None,
         held=held and wanted > 0,
+        vacant=vacant,
         stage=None
-        if available
+        if available or (vacant and not rehearsed)
         else _stage(spec, pods, *((before, still_there) if waiting else ())),
         missed=None if available else missed,
         overdue=late and missed is None,

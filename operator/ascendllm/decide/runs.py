@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ascendllm.decide.asked import differ_in_tolerance_alone
+from ascendllm.decide.asked import BEFORE_LOADING, differ_in_tolerance_alone
 from ascendllm.decide.checks import CheckState, Standing, run_hash
 from ascendllm.decide.context import ACCESS, Context
 from ascendllm.decide.demand import next_slot
@@ -64,16 +64,20 @@ def go_on(
                 apply=(_started(context, run), *_access(context, run)),
                 wake_at=start_deadline(context, run, job),
             )
-    if busy or not rollout.available or images is None:
+    if busy:
         return plan
     for state in states:
+        before_loading = state.check in BEFORE_LOADING
+        if not (rollout.vacant if before_loading else rollout.available and images is not None):
+            continue
         if state.standing is Standing.RUNNING and state.unfinished is not None:
             return plan + _again(context, state.unfinished, rollout, has_traffic)
         if state.standing is Standing.DUE or (
             state.standing is Standing.RETRYING
             and (state.retry_at is None or state.retry_at <= observed.now)
         ):
-            return plan + _start(context, state, revision, rollout, images, has_traffic)
+            of_images = () if before_loading or images is None else images
+            return plan + _start(context, state, revision, rollout, of_images, has_traffic)
     return plan + Plan(wake_at=earliest(state.retry_at for state in states))
 
 
@@ -169,6 +173,7 @@ def _with_job(context: Context, run: Run, has_traffic: bool) -> Plan:
         evals_image=context.settings.evals_image,
         mmlu_data=context.mmlu_data,
         has_traffic=has_traffic,
+        template=context.template,
     )
     # Not `started` yet: a job that the API server refuses to make is not a lost one.
     refused = run.job_started_at if run.job_state is None else None

@@ -21,6 +21,7 @@ from ascendllm.checks.result import (
     compact_json,
     read_result,
 )
+from ascendllm.decide.asked import BEFORE_LOADING
 from ascendllm.decide.checks import run_hash
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand
@@ -33,7 +34,7 @@ from ascendllm.desired.job import CONTAINER
 from ascendllm.desired.run import run_config_map
 from ascendllm.exceptions import CheckError
 from ascendllm.state.observed import Object
-from ascendllm.state.pods import held_up
+from ascendllm.state.pods import held_up, own_server_crash
 from ascendllm.state.runs import LOAD, Run, operator_result
 from ascendllm.state.times import format_time, parse_time
 
@@ -61,6 +62,8 @@ def seal_finished(context: Context) -> Plan:
         deadline = start_deadline(context, run, job)
         if deadline is not None and deadline <= context.observed.now:
             outcome = _never_began(context, run)
+        elif (crash := _own_server_crashed(context, run)) is not None:
+            outcome = crash
         elif ended is not None or (job is None and run.result_text is not None):
             outcome = _outcome(context, run, ended)
         else:
@@ -159,6 +162,22 @@ def _never_began(context: Context, run: Run) -> CheckResult:
         "JobNotStarted",
         f"the job did not begin within {context.spec.rollout.progress_deadline} "
         f"(spec.rollout.progressDeadline): {told}",
+        started_at=run.started_at,
+        finished_at=format_time(context.observed.now),
+    )
+
+
+def _own_server_crashed(context: Context, run: Run) -> CheckResult | None:
+    """The result of a check that brings its own server, where that one ends again and again."""
+    if run.check not in BEFORE_LOADING:
+        return None
+    told = next(filter(None, map(own_server_crash, context.pods(run))), None)
+    if told is None:
+        return None
+    return operator_result(
+        run.check,
+        "ServerCrashed",
+        f"the server does not come up with random weights: {told}",
         started_at=run.started_at,
         finished_at=format_time(context.observed.now),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ascendllm.api.spec import Spec
+from ascendllm.decide.asked import BEFORE_LOADING
 from ascendllm.decide.checks import CheckState
 from ascendllm.desired.services import NOTHING_SERVED
 from ascendllm.state.observed import Observed
@@ -40,6 +41,7 @@ def served_revision(
 
 def proven_revisions(checks: Collection[str], observed: Observed) -> list[str]:
     """The kept revisions whose every check has a Passed run, newest first."""
+    checks = set(checks) - BEFORE_LOADING
     if not checks:
         return []
     passed = {

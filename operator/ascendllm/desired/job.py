@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from ascendllm.api.validation import Validation
 from ascendllm.desired import names
 from ascendllm.desired.checks.bench import bench_call
 from ascendllm.desired.checks.call import Call, Given
+from ascendllm.desired.checks.dummy import SERVER_URL, beside_its_server, dummy_call
 from ascendllm.desired.checks.evals import evals_call
 from ascendllm.desired.checks.mmlu import mmlu_call
 from ascendllm.desired.checks.parity import parity_call
@@ -47,19 +49,21 @@ def validation_job(
     evals_image: str | None = None,
     mmlu_data: DataSource | None,
     has_traffic: bool,
+    template: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The Job `NAME-CHECK-RUN`.
 
     Args:
         owner: Whose job.
         spec: The checks' fields; `validation` is set.
-        check: smoke, bench, mmlu, evals or parity.
+        check: dummy, smoke, bench, mmlu, evals or parity.
         run: The run's hash.
         revision: The revision that is checked.
         image: The validator image.
         evals_image: The image of evals, which holds lm-eval too; the validator's when None.
         mmlu_data: The data set of mmlu: the resource's or the operator's.
         has_traffic: Clients use the revision: mmlu and evals then take a quarter of its capacity.
+        template: The revision's recorded pod template, for dummy, which brings its own server.
     """
     validation = spec.validation or Validation()
     call = _call(check, Given(spec, validation, has_traffic), mmlu_data)
@@ -69,7 +73,7 @@ def validation_job(
     arguments = [
         "validate",
         _COMMANDS.get(check, check),
-        f"--base-url=http://{names.child(owner.name, revision)}.{owner.namespace}.svc:{PORT}",
+        f"--base-url={SERVER_URL if check == 'dummy' else _url(owner, revision)}",
         f"--model={served_name(spec, owner.name)}",
         *call.arguments,
         f"--timeout={int(timeout.total_seconds())}",
@@ -81,6 +85,13 @@ def validation_job(
         pod["imagePullSecrets"] = [
             {"name": secret.name} for secret in spec.runtime.image_pull_secrets
         ]
+    pod_labels: Mapping[str, str] = labels
+    annotations: Mapping[str, str] = {}
+    if check == "dummy" and template is not None:
+        pod = beside_its_server(pod, template)
+        metadata = template["metadata"]
+        pod_labels = {**metadata.get("labels", {}), **labels}
+        annotations = metadata.get("annotations", {})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -88,13 +99,25 @@ def validation_job(
         "spec": {
             **_completion(call.pods),
             "activeDeadlineSeconds": int((timeout + _SLACK).total_seconds()),
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {
+                "metadata": {
+                    "labels": pod_labels,
+                    **({"annotations": annotations} if annotations else {}),
+                },
+                "spec": pod,
+            },
         },
     }
 
 
+def _url(owner: Owner, revision: str) -> str:
+    return f"http://{names.child(owner.name, revision)}.{owner.namespace}.svc:{PORT}"
+
+
 def _call(check: str, given: Given, mmlu_data: DataSource | None) -> Call:
     match check:
+        case "dummy":
+            return dummy_call(given)
         case "smoke":
             return smoke_call(given)
         case "bench":

@@ -60,6 +60,8 @@ def _checks(
 ) -> list[Section]:
     """A section a check, in the order in which people ask: does it answer, how well, how fast."""
     found: list[Section] = []
+    if "dummy" in checks:
+        found.append(smoke(checks["dummy"], "Dummy: the architecture, with random weights"))
     if "smoke" in checks:
         found.append(smoke(checks["smoke"]))
     if "mmlu" in checks:

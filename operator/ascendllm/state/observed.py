@@ -68,6 +68,11 @@ class Observed:
         found = (self.find(kind, name) for kind in WORKLOADS)
         return next(filter(None, found), None)
 
+    def raised(self, revision: str) -> bool:
+        """Whether pods of a revision are asked for."""
+        workload = self.workload(revision)
+        return workload is not None and int(workload["spec"].get("replicas", 0)) > 0
+
     @cached_property
     def revisions(self) -> tuple[Revision, ...]:
         """The kept revisions, newest first."""

@@ -8,16 +8,28 @@ from typing import Any
 
 from ascendllm.desired import names
 from ascendllm.desired.template import CONTAINER
+from ascendllm.state.diagnosis import diagnose
 from ascendllm.state.provenance import device_names, read_facts, shared_facts
 from ascendllm.state.stage import Stage, cut
 from ascendllm.state.times import parse_time
 
-__all__ = ["CRASHING", "Pod", "Stage", "held_up", "runtime_facts", "stage", "telling"]
+__all__ = [
+    "CRASHING",
+    "Pod",
+    "Stage",
+    "held_up",
+    "own_server_crash",
+    "runtime_facts",
+    "stage",
+    "telling",
+]
 
 CRASHING = "CrashLooping"
 
 _DEVICES = 64
 _DIGITS = 6
+_CRASHES = 2
+"""After so many restarts a server is not waited for any more: each takes minutes, and NPUs."""
 _SETTING_UP = ("ContainerCreating", "PodInitializing")
 _GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
 """Label of the pods of a LeaderWorkerSet: which group of it, from 0."""
@@ -153,6 +165,17 @@ def held_up(item: Mapping[str, Any]) -> str | None:
         reason = str(waiting.get("reason", ""))
         if reason and reason not in _SETTING_UP:
             return cut(f"pod {name}: {reason}: {waiting.get('message', 'no message')}")
+    return None
+
+
+def own_server_crash(item: Mapping[str, Any]) -> str | None:
+    """Why the server that a job's pod brings along ends again and again; None where it doesn't."""
+    for container in (item.get("status") or {}).get("initContainerStatuses") or []:
+        restarts = int(container.get("restartCount", 0))
+        if container.get("name") == CONTAINER and restarts >= _CRASHES:
+            told = diagnose(str(_ended(container).get("message") or ""))
+            crash = _crash(item["metadata"]["name"], container)
+            return crash if told is None else f"{told.message}; {crash}"
     return None
 
 

@@ -27,6 +27,7 @@ from ascendllm.status.text import shortened
 __all__ = ["check_status"]
 
 _MODELS: Mapping[str, type[BaseModel]] = {
+    "dummy": SmokeStatus,
     "smoke": SmokeStatus,
     "bench": BenchStatus,
     "mmlu": MmluStatus,

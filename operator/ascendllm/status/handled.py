@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ascendllm.api.spec import Spec
-from ascendllm.decide.asked import CHECKS
+from ascendllm.decide.asked import BEFORE_LOADING, CHECKS
 from ascendllm.decide.checks import CheckState
 from ascendllm.decide.demand import Demand
 from ascendllm.state.observed import Observed
@@ -32,7 +32,11 @@ def handled_value(
     value = demand.value
     if value and states is not None and all(_answers(state, value, observed) for state in states):
         return value
-    checks = {check for check in CHECKS if getattr(spec.validation, check, None) is not None}
+    checks = {
+        check
+        for check in CHECKS
+        if check not in BEFORE_LOADING and getattr(spec.validation, check, None) is not None
+    }
     bearers: dict[str, set[str]] = {}
     for run in observed.runs:
         if run.finished and run.revalidate not in ("", value) and run.check in checks:

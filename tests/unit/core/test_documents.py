@@ -19,7 +19,7 @@ def shown() -> list[Any]:
     """Every YAML block of the documents: a whole resource, or a part of a spec."""
     return [
         pytest.param(block, id=f"{name}-{number}")
-        for name in ("README.md", "VALIDATION.md")
+        for name in ("README.md", "SERVING.md", "VALIDATION.md")
         for number, block in enumerate(
             re.findall(r"^```yaml\n(.*?)^```", (REPOSITORY / name).read_text("utf-8"), re.M | re.S),
             1,

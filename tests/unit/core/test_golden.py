@@ -27,6 +27,10 @@ def objects(case: str) -> list[dict[str, Any]]:
     stage = Stage(spec, name=resource["metadata"]["name"])
     asked = spec.validation.model_dump(exclude_none=True) if spec.validation else {}
     checks = [check for check in CHECKS if check in asked]
+    if "dummy" in checks:
+        stage.settle()
+        stage.finish("dummy")
+        checks.remove("dummy")
     stage.load()
     for check in checks[:-1]:
         stage.finish(check)

@@ -47,6 +47,8 @@ class Condition(ResourceModel):
 class ValidationStatus(ResourceModel):
     """The checks that are asked for."""
 
+    dummy: SmokeStatus | None = None
+    """The engine runs the model's architecture."""
     smoke: SmokeStatus | None = None
     """The server answers."""
     bench: BenchStatus | None = None
@@ -95,7 +97,7 @@ class HistoryEntry(ResourceModel):
     """A verdict of the past."""
 
     check: str
-    """smoke, bench, mmlu, evals or parity."""
+    """dummy, smoke, bench, mmlu, evals or parity."""
     revision: str
     """The revision that was checked."""
     result: CheckOutcome

@@ -29,9 +29,10 @@ from ascendllm.checks.smoke.table import Check, Group, checks_for
 from ascendllm.checks.together import together
 from ascendllm.exceptions import CheckError
 
-__all__ = ["SMOKE", "SmokeOptions", "check_smoke"]
+__all__ = ["DUMMY", "SMOKE", "SmokeOptions", "check_smoke"]
 
 SMOKE = CheckName("smoke", protocol_number=2)
+DUMMY = CheckName("dummy", protocol_number=1)
 SERVERS_AT_ONCE = 4
 MOST_CONNECTIONS = 300
 

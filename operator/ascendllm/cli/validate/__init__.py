@@ -14,6 +14,7 @@ __all__ = ["command"]
 
 CHECKS = {
     "bench": "Throughput and latency, as `vllm bench serve` defines them.",
+    "dummy": "A server with random weights comes up and answers.",
     "eval": "Tasks of lm-eval against baselines.",
     "mmlu": "MMLU accuracy against a baseline.",
     "parity": "Log-probabilities against a reference, token by token.",

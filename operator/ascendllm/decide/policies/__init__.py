@@ -29,6 +29,7 @@ POLICIES: tuple[Policy, ...] = (
     checks.bench_compared_with_itself,
     checks.baseline_of_another_way,
     checks.reference_in_another_store,
+    checks.dummy_over_nodes,
     checks.no_data_set,
 )
 

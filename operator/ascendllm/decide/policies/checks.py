@@ -12,6 +12,7 @@ __all__ = [
     "baseline_of_another_way",
     "bench_compared_with_itself",
     "bench_longer_than_context",
+    "dummy_over_nodes",
     "no_data_set",
     "reference_in_another_store",
 ]
@@ -86,6 +87,18 @@ def reference_in_another_store(given: Input) -> SpecError | None:
         f"({'data' if mmlu.data is not None else 'mmluData of the operator'}): both are read with "
         "one endpoint, region and credentialsSecret; give both the same, or put the reference on "
         "a claim, in an image or in a ConfigMap",
+    )
+
+
+def dummy_over_nodes(given: Input) -> SpecError | None:
+    """The job brings its own server, in its own pod."""
+    asked = given.spec.validation is not None and given.spec.validation.dummy is not None
+    if not asked or given.spec.nodes == 1:
+        return None
+    return SpecError(
+        "InvalidDummy",
+        f"spec.validation.dummy needs a server of one pod, spec.nodes is {given.spec.nodes}: "
+        "remove it, and try the architecture in a resource of one node with fewer layers",
     )
 
 

@@ -12,7 +12,7 @@ from ascendllm.report.table import number
 __all__ = ["smoke"]
 
 
-def smoke(check: Mapping[str, Any]) -> Section:
+def smoke(check: Mapping[str, Any], title: str = "Smoke") -> Section:
     """What was expected and seen stands where it differs."""
     blocks: list[Block] = [verdict(check)]
     items = rows_of(check, "checks")
@@ -31,4 +31,4 @@ def smoke(check: Mapping[str, Any]) -> Section:
         head = ("Check", "Result", "Latency (ms)", "Expected", "Seen")
         width = len(head) if wide else 3
         blocks.append(Table(head[:width], [row[:width] for row in rows]))
-    return Section("Smoke", blocks)
+    return Section(title, blocks)
