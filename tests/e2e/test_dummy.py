@@ -34,6 +34,6 @@ def test_a_server_that_cannot_come_up_never_takes_the_models_pods(
     status = space.until("foreign", "ValidationError")
     dummy = status["validation"]["dummy"]
     assert (dummy["result"], dummy["reason"]) == ("Error", "ServerCrashed")
-    assert "does not match the installed version's device type" in dummy["message"]
+    assert "the image is built for A2, the chip is A3" in dummy["message"]
     assert status["validation"]["smoke"]["result"] == "Skipped"
     assert not space.items("deployments", f"{NAME}=foreign")
