@@ -27,6 +27,11 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
         "HostPathNotAllowed",
         ["spec.validation.mmlu.data.hostPath /data"],
     ),
+    (
+        {"nodes": 2, "validation": {"dummy": {}}},
+        "InvalidDummy",
+        ["spec.validation.dummy", "spec.nodes is 2"],
+    ),
     ({"npu": {"count": 3}, "engine": {"pipelineParallelSize": 2}}, "ParallelismMismatch", ["3"]),
     ({"engine": {"tensorParallelSize": 2}}, "ParallelismMismatch", ["tensorParallelSize 2", "1"]),
     ({"engine": {"args": ["--port=1"]}}, "InvalidEngineArgs", ["--port=1", "set by the operator"]),

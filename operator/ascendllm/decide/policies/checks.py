@@ -98,7 +98,7 @@ def dummy_over_nodes(given: Input) -> SpecError | None:
     return SpecError(
         "InvalidDummy",
         f"spec.validation.dummy needs a server of one pod, spec.nodes is {given.spec.nodes}: "
-        "remove it, and try the architecture in a resource of one node with fewer layers",
+        "remove it, or try the architecture in a resource with nodes: 1 first",
     )
 
 
