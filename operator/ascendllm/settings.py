@@ -17,9 +17,15 @@ from pydantic.alias_generators import to_camel
 from ascendllm.api.sources import DataSource
 from ascendllm.exceptions import SettingsError
 
-__all__ = ["PREFIX", "Settings"]
+__all__ = ["DRIVER_PATHS", "PREFIX", "Settings"]
 
 PREFIX = "ASCENDLLM_"
+
+
+DRIVER_PATHS = ("/usr/local/Ascend/driver/", "/usr/local/dcmi/", "/usr/local/bin/npu-smi")
+"""What Ascend Docker Runtime mounts, too (its base.list), with the driver's folder whole: its
+version.info and tools are looked for beside its libraries. Nothing of vLLM-Ascend reads
+/etc/ascend_install.info, so a node without one is no reason to keep a pod waiting."""
 
 
 class Settings(BaseModel):
@@ -44,10 +50,14 @@ class Settings(BaseModel):
     evals_image: Annotated[str, Field(min_length=1)] = "ascendllm/evals:0.1.0"
     """The image of the evaluations: the validation jobs' with lm-eval."""
 
+    driver_paths: tuple[str, ...] = DRIVER_PATHS
+    """The NPU driver's files on the nodes, mounted where `runtime.driverMounts` is hostPath; a
+    folder's path ends with a slash."""
+
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
 
-    @field_validator("host_path_prefixes", mode="before")
+    @field_validator("host_path_prefixes", "driver_paths", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -56,7 +66,7 @@ class Settings(BaseModel):
             )
         return value
 
-    @field_validator("host_path_prefixes")
+    @field_validator("host_path_prefixes", "driver_paths")
     @classmethod
     def _absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for prefix in value:

@@ -57,6 +57,7 @@ COLUMNS = [
     ("Revision", "string", ".status.servedRevision", 1),
     ("TTFT", "number", ".status.validation.bench.meanTtftMs", 1),
     ("vLLM", "string", ".status.runtime.vllm", 1),
+    ("SOC", "string", ".status.runtime.soc", 1),
     ("Reason", "string", ".status.conditions[?(@.type=='Ready')].reason", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 ]

@@ -58,6 +58,10 @@ class Runtime(ResourceModel):
     ) = None
     """Environment variables of the serving container."""
 
+    driver_mounts: Literal["auto", "runtime", "hostPath"] = "auto"
+    """Where the NPU driver's files come from: runtime is Ascend Docker Runtime, which mounts them
+    by itself; hostPath mounts them from the nodes, for nodes without it; auto is runtime."""
+
     shm_size: Quantity | None = None
     """The size of /dev/shm, which tensor parallel workers talk through; 16Gi when unset, 128Gi
     where nodes is more than 1."""

@@ -15,9 +15,9 @@ from ascendllm.api.parse import parse_spec, require_name
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import decide
-from ascendllm.decide.needs import NodesNeeded
 from ascendllm.desired.owner import Owner
 from ascendllm.engine.chips import Generation
+from ascendllm.engine.worlds import told_generation
 from ascendllm.exceptions import AscendError, SpecError
 from ascendllm.report.yaml import to_yaml
 from ascendllm.settings import Settings
@@ -74,17 +74,16 @@ def _render(
     name = require_name(metadata.get("name"))
     owner = Owner(str(metadata.get("namespace") or "default"), name, _NOBODY)
     spec = parse_spec(resource)
-    if generation is not None and spec.npu.generation == "auto":
+    if generation is not None and told_generation(spec) is None:
         spec = _with_generation(spec, generation)
-    observed = Observed({"metadata": {"name": name}}, datetime.now(UTC))
-    try:
-        decision = decide(owner, spec, observed, settings)
-    except NodesNeeded:
+    if told_generation(spec) is None and spec.runtime.image is None:
         raise SpecError(
             "AmbiguousGeneration",
             f"{name}: spec.npu.generation is auto, and there are no nodes to read it from: give "
             "--generation, or set the field",
-        ) from None
+        )
+    observed = Observed({"metadata": {"name": name}}, datetime.now(UTC), nodes=())
+    decision = decide(owner, spec, observed, settings)
     if decision.problem is not None:
         raise SpecError(decision.problem.reason, f"{name}: {decision.problem.message}")
     for item in decision.plan.apply:

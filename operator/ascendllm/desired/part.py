@@ -22,6 +22,9 @@ class Part:
         labels: Of the pod.
         annotations: Of the pod.
         pod: Fields of the pod's spec, such as `schedulerName`.
+        tolerations: Of the pod; each stands there once.
+        node_selector: Labels of the nodes.
+        node_requirements: Match expressions that every possible node must fit, beside the affinity.
         volumes: Of the pod.
         init_containers: In the order in which they run.
         container: Fields of the serving container, such as `imagePullPolicy`.
@@ -36,6 +39,9 @@ class Part:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     pod: Item = field(default_factory=dict)
+    tolerations: Sequence[Item] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_requirements: Sequence[Item] = ()
     volumes: Sequence[Item] = ()
     init_containers: Sequence[Item] = ()
     container: Item = field(default_factory=dict)
@@ -67,6 +73,7 @@ def put_together(name: str, parts: Sequence[Part]) -> dict[str, Any]:
     }
     pod = {
         **_merged(part.pod for part in parts),
+        **_placed(parts),
         **_joined("initContainers", (part.init_containers for part in parts)),
         "containers": [container],
         **_joined("volumes", (part.volumes for part in parts)),
@@ -79,6 +86,41 @@ def put_together(name: str, parts: Sequence[Part]) -> dict[str, Any]:
         },
         "spec": pod,
     }
+
+
+def _placed(parts: Sequence[Part]) -> dict[str, Any]:
+    """Which nodes are possible, as all parts together say."""
+    selector = _merged(part.node_selector for part in parts)
+    tolerations: list[Item] = []
+    for toleration in (item for part in parts for item in part.tolerations):
+        if toleration not in tolerations:
+            tolerations.append(toleration)
+    affinity = _merged(part.pod.get("affinity") or {} for part in parts)
+    requirements = [item for part in parts for item in part.node_requirements]
+    if requirements:
+        affinity["nodeAffinity"] = _required(affinity.get("nodeAffinity") or {}, requirements)
+    fields = {"nodeSelector": selector, "tolerations": tolerations, "affinity": affinity}
+    return {key: value for key, value in fields.items() if value}
+
+
+def _required(affinity: Item, requirements: Sequence[Item]) -> dict[str, Any]:
+    """A node affinity that asks for the requirements, too.
+
+    Of its terms one must hold, so each gets them all. A term that asks for nothing fits no node,
+    and stays as it is.
+    """
+    name = "requiredDuringSchedulingIgnoredDuringExecution"
+    given = (affinity.get(name) or {}).get("nodeSelectorTerms")
+    terms = (
+        [{"matchExpressions": list(requirements)}]
+        if given is None
+        else [_with(term, requirements) if any(term.values()) else term for term in given]
+    )
+    return {**affinity, name: {"nodeSelectorTerms": terms}}
+
+
+def _with(term: Item, requirements: Sequence[Item]) -> dict[str, Any]:
+    return {**term, "matchExpressions": [*(term.get("matchExpressions") or []), *requirements]}
 
 
 def _merged(maps: Any) -> dict[str, Any]:

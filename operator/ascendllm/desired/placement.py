@@ -18,8 +18,6 @@ def placement_part(placement: Placement) -> Part:
     """What the spec says of it."""
     limits, requests = _resources(placement.resources or Resources())
     fields: dict[str, Any] = {
-        "nodeSelector": placement.node_selector,
-        "tolerations": [_plain(item) for item in placement.tolerations or []],
         "affinity": _plain(placement.affinity) if placement.affinity is not None else None,
         "schedulerName": placement.scheduler_name,
         "priorityClassName": placement.priority_class_name,
@@ -29,6 +27,8 @@ def placement_part(placement: Placement) -> Part:
         labels=placement.labels or {},
         annotations=placement.annotations or {},
         pod={key: value for key, value in fields.items() if value},
+        tolerations=[_plain(item) for item in placement.tolerations or []],
+        node_selector=placement.node_selector or {},
         limits=limits,
         requests=requests,
     )

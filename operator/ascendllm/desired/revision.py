@@ -59,7 +59,7 @@ def controller_revision(
     Args:
         owner: Whose revision.
         inputs: As `revision_inputs` gives them.
-        resolved: `image` and, where the operator chose them, `version`, `variant`, `generation`.
+        resolved: `image`, and what it was chosen by, as `decide.resolving` tells it.
         template: As `pod_template` gives it, without the revision's label.
         number: The highest number is the newest revision.
     """

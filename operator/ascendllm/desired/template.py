@@ -1,7 +1,7 @@
 """The serving pods' template: what a revision is.
 
 It is put together from parts, one a concern (`part`). `args` and no `command`: the image's entry
-point sources CANN's environment. Nothing names a device, since the device plugin assigns them.
+point sources CANN's environment. Nothing names a device, since others assign them (`devices`).
 Service links stay out, because a Service named `vllm` would set VLLM_PORT, which vLLM reads as its
 own.
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ascendllm.api.engine import Engine
 from ascendllm.api.runtime import Runtime
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
+from ascendllm.desired.devices import devices_part
 from ascendllm.desired.facts import facts_container
 from ascendllm.desired.group import group_part, shm_size
 from ascendllm.desired.owner import Owner
@@ -29,6 +31,7 @@ from ascendllm.engine.arguments import (
 )
 from ascendllm.engine.in_force import in_force
 from ascendllm.engine.multi_node import as_worker, leader_options
+from ascendllm.engine.worlds import slice_of
 
 __all__ = ["CONTAINER", "pod_template", "served_name"]
 
@@ -75,7 +78,18 @@ def _arguments(
 ) -> list[str]:
     path, name = mount_model(spec.model.source).path, served_name(spec, owner.name)
     generation = resolved.get("generation")
-    return serve_arguments(path, name, spec.engine, spec.npus, generation, more)
+    return serve_arguments(path, name, _engine(spec), spec.npus, generation, more)
+
+
+def _engine(spec: Spec) -> Engine:
+    """The engine's settings; on a soft slice no graphs are captured unless that was asked for.
+
+    Piecewise graphs, vLLM-Ascend's default, do not work there (vllm-ascend #8585).
+    """
+    sliced = slice_of(spec.npu, spec.placement)
+    if sliced is None or not sliced.soft or in_force(spec.engine).enforce_eager is not None:
+        return spec.engine
+    return spec.engine.model_copy(update={"enforce_eager": True})
 
 
 def _pod(
@@ -96,10 +110,10 @@ def _pod(
         CONTAINER,
         (
             *([group_part(owner)] if spec.nodes > 1 else []),
+            devices_part(spec.npu, spec.placement, resolved),
             placement_part(spec.placement),
             _account(owner),
             _server(spec.runtime, resolved["image"], arguments, _PORTS if answers else []),
-            Part(resources={spec.npu.resource: str(spec.npu.count)}),
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
             *_adapters(spec),
             _scratch(spec.runtime, spec.nodes),

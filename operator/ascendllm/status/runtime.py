@@ -17,6 +17,8 @@ from ascendllm.status.text import shortened
 __all__ = ["runtime_status"]
 
 _TEXTS = ("imageID", "vllm", "vllmAscend", "torchNpu", "transformers", "cann", "soc", "arch")
+_CHOSEN = ("version", "variant", "generation", "chip", "memory")
+"""What the revision's record says of how its image was chosen."""
 _TEXT_BYTES = 80
 _IMAGE_ID_BYTES = 600
 
@@ -39,6 +41,9 @@ def runtime_status(
         runs = (run for run in observed.runs if run.revision == revision.hash and run.runtime)
         facts = next((run.runtime for run in runs), {})
     runtime: dict[str, Any] = {"image": revision.image}
+    for key in _CHOSEN:
+        if isinstance(value := revision.resolved.get(key), str):
+            runtime[key] = shortened(value, _TEXT_BYTES)
     for key in _TEXTS:
         value = facts.get(key)
         if isinstance(value, str) and value:

@@ -24,7 +24,9 @@ def objects(case: str) -> list[dict[str, Any]]:
     """Every object of a resource on its way to the proof, as it is first applied."""
     resource = yaml.safe_load((GOLDEN / case / "in.yaml").read_text())
     spec = parse_spec(resource)
-    stage = Stage(spec, name=resource["metadata"]["name"])
+    nodes = GOLDEN / case / "nodes.yaml"
+    told = yaml.safe_load(nodes.read_text()) if nodes.exists() else ()
+    stage = Stage(spec, name=resource["metadata"]["name"], nodes=tuple(told))
     asked = spec.validation.model_dump(exclude_none=True) if spec.validation else {}
     checks = [check for check in CHECKS if check in asked]
     if "dummy" in checks:
@@ -78,8 +80,15 @@ def test_every_option_is_one_of_vllms(case: str) -> None:
 
 
 def test_no_device_is_named(case: str) -> None:
+    """Volcano's annotation, which is of the pod's own resource, is the one legal form."""
     for container in serving_containers(objects(case)):
-        assert not [item for item in container.get("env", []) if "VISIBLE_DEVICES" in item["name"]]
+        visible = [item for item in container.get("env", []) if "VISIBLE_DEVICES" in item["name"]]
+        assert bool(visible) == case.startswith("mindcluster-volcano")
+        for item in visible:
+            assert item["name"] == "ASCEND_VISIBLE_DEVICES"
+            path = item["valueFrom"]["fieldRef"]["fieldPath"]
+            resource = path.removeprefix("metadata.annotations['").removesuffix("']")
+            assert resource in container["resources"]["limits"]
 
 
 def test_the_example_is_seed_000() -> None:

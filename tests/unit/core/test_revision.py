@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ascendllm.decide.needs import NodesNeeded
-from ascendllm.decide.revision import resolve
+from ascendllm.decide.resolving import resolve
 from ascendllm.desired import names
 from ascendllm.desired.revision import revision_inputs
 from ascendllm.exceptions import SpecError
@@ -164,12 +164,16 @@ def test_the_image_follows_the_chip(chip: str, tag: str) -> None:
         {"npu": {"generation": "A2"}},
         {"npu": {}, "runtime": {"variant": "a3"}},
         {"npu": {}, "runtime": {"image": "x:1"}},
+        {"npu": {"resource": "huawei.com/Ascend310P"}},
+        {"npu": {"resource": "huawei.com/Ascend910B3"}},
     ],
 )
-def test_the_nodes_are_not_looked_at_for_nothing(fields: dict[str, Any]) -> None:
-    resolve(spec_of(**fields), SETTINGS, None)
+def test_what_the_spec_tells_needs_no_node(fields: dict[str, Any]) -> None:
+    resolve(spec_of(**fields), SETTINGS, ())
 
 
-def test_the_nodes_are_asked_for() -> None:
+@pytest.mark.parametrize("npu", [{}, {"generation": "A2"}, {"resource": "huawei.com/Ascend310P"}])
+def test_the_nodes_are_asked_for_what_no_name_tells(npu: dict[str, Any]) -> None:
     with pytest.raises(NodesNeeded):
-        resolve(spec_of(npu={}), SETTINGS, None)
+        resolve(spec_of(npu=npu), SETTINGS, None)
+    resolve(spec_of(npu={"resource": "huawei.com/Ascend910B3"}), SETTINGS, None)

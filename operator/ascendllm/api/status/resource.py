@@ -75,6 +75,17 @@ class RuntimeStatus(ResourceModel):
     """The image of the spec's revision."""
     image_id: Annotated[str | None, Field(alias="imageID")] = None
     """The image's digest, as the node reports it."""
+    version: str | None = None
+    """The release of vLLM-Ascend that was chosen; it stays until spec.runtime or spec.npu
+    changes."""
+    variant: str | None = None
+    """The image's build that was chosen, such as a3."""
+    generation: str | None = None
+    """The chips' generation, as the spec or the nodes' labels tell it."""
+    chip: str | None = None
+    """The chips' model, as the nodes' labels tell it, such as 910B3."""
+    memory: str | None = None
+    """What one NPU has, as the nodes' labels tell it; of several kinds the least."""
     vllm: str | None = None
     """vLLM's version, as the server says."""
     vllm_ascend: str | None = None

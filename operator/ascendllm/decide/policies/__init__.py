@@ -6,7 +6,7 @@ names the field, the value, the rule and the remedy. One module a subject.
 
 from __future__ import annotations
 
-from ascendllm.decide.policies import checks, engine, groups, hosts
+from ascendllm.decide.policies import checks, engine, groups, hosts, npus
 from ascendllm.decide.policies.given import Input, Policy, mmlu_data
 from ascendllm.exceptions import SpecError
 
@@ -16,6 +16,9 @@ POLICIES: tuple[Policy, ...] = (
     hosts.model_host_path_not_allowed,
     hosts.adapter_host_path_not_allowed,
     hosts.data_host_path_not_allowed,
+    npus.chips_not_served,
+    npus.generation_contradicts,
+    npus.static_slice_is_one,
     engine.engine_config_too_large,
     engine.engine_arguments_refused,
     engine.engine_config_refused,
@@ -25,6 +28,8 @@ POLICIES: tuple[Policy, ...] = (
     engine.ascend_refuses,
     engine.too_long_for_one_step,
     engine.adapters_refused,
+    npus.slice_refused,
+    npus.policy_missing,
     checks.bench_longer_than_context,
     checks.bench_compared_with_itself,
     checks.baseline_of_another_way,

@@ -11,6 +11,7 @@ from ascendllm.api.spec import Spec
 from ascendllm.engine import options
 from ascendllm.engine.arguments import tensor_parallel_size
 from ascendllm.engine.in_force import in_force
+from ascendllm.engine.worlds import told_generation
 
 __all__ = ["Setup"]
 
@@ -36,7 +37,7 @@ class Setup:
     @classmethod
     def of(cls, spec: Spec, generation: str | None) -> Setup:
         """The settings of a spec."""
-        known = generation or (None if spec.npu.generation == "auto" else spec.npu.generation)
+        known = generation or told_generation(spec)
         engine = in_force(spec.engine, known)
         return cls(
             engine=engine,
