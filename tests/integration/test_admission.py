@@ -207,7 +207,7 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
 @pytest.mark.parametrize(
     "path",
     [
-        "nodes",
+        "node",
         "autoscaling",
         "placement.affinity.nodes",
         "placement.queue",
