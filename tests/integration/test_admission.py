@@ -207,18 +207,18 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
 @pytest.mark.parametrize(
     "path",
     [
-        "node",
-        "autoscaling",
+        "nodeCount",
+        "autoscale",
         "placement.affinity.nodes",
         "placement.queue",
-        "model.source.huggingFace",
-        "model.cache",
-        "runtime.driverMount",
+        "model.source.huggingface",
+        "model.caches",
+        "runtime.drivers",
         "engine.maxModelLength",
-        "validation.dummy",
+        "validation.dummies",
         "validation.mmlu.references",
         "validation.bench.threshold",
-        "rollout.strategy",
+        "rollout.strategies",
     ],
 )
 async def test_an_unknown_field_is_refused_by_its_name(admin: Admin, path: str) -> None:
