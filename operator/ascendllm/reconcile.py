@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.parse import parse_spec
@@ -34,6 +34,7 @@ from ascendllm.kube.capacity import Capacity
 from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
+from ascendllm.kube.findings import Findings
 from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
 from ascendllm.kube.optional import OptionalKinds
 from ascendllm.kube.pod_logs import PodLogs
@@ -67,6 +68,8 @@ class Reconciler:
         cluster: The API server.
         settings: The operator's settings.
         clock: Tells the time.
+        findings: What is found out about pods beside the passes.
+        observe_replaced: Called with the reason of each pod that is replaced.
     """
 
     def __init__(
@@ -74,12 +77,16 @@ class Reconciler:
         cluster: Cluster,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        findings: Findings | None = None,
+        observe_replaced: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._runs = RunCache(cluster)
         self._optional = OptionalKinds(cluster)
         self._capacity = Capacity(cluster)
         self._logs = PodLogs(cluster)
+        self._findings = findings if findings is not None else Findings()
+        self._observe_replaced = observe_replaced
         self._settings = settings
         self._clock = clock
 
@@ -98,6 +105,7 @@ class Reconciler:
             # The garbage collector does the rest, through the owner references.
             self._runs.forget(namespace, _selector(name))
             self._optional.forget(key)
+            self._findings.forget(key)
             return None
         observed = await self._observe(resource)
         owner = Owner.of(resource)
@@ -108,6 +116,7 @@ class Reconciler:
             observed, decision = await self._decide(owner, spec, observed)
             try:
                 await self._carry_out(owner, decision.plan, observed)
+                await self._tell_replaced(resource, decision, observed)
                 wake = _wake(decision, observed)
             except _NameTakenError as problem:
                 decision = replace(decision, problem=problem)
@@ -141,7 +150,16 @@ class Reconciler:
             kind: tuple(item for item in items if kind == "Pod" or _owned_by(uid, item))
             for kind, items in listed.items()
         }
-        return Observed(resource, self._clock(), objects, absent)
+        observed = Observed(
+            resource,
+            self._clock(),
+            objects,
+            absent,
+            hung=self._findings.hung,
+            faults=self._findings.faults,
+        )
+        self._findings.note((namespace, name), observed.pods)
+        return observed
 
     async def _decide(
         self, owner: Owner, spec: Spec, observed: Observed
@@ -188,7 +206,11 @@ class Reconciler:
             if rank == 0:
                 await _all(
                     self._cluster.delete(
-                        ref.kind, owner.namespace, ref.name, found["metadata"]["uid"]
+                        ref.kind,
+                        owner.namespace,
+                        ref.name,
+                        found["metadata"]["uid"],
+                        ref.grace_seconds,
                     )
                     for ref in plan.delete
                     if (found := observed.find(ref.kind, ref.name)) is not None
@@ -247,6 +269,24 @@ class Reconciler:
             raise
         await self._tell(resource, status, observed)
 
+    async def _tell_replaced(
+        self, resource: Object, decision: Decision, observed: Observed
+    ) -> None:
+        """An event for each pod that is replaced."""
+        for item in decision.care.now:
+            self._observe_replaced(item.reason)
+            logger.warning(
+                "pod replaced",
+                extra={
+                    "namespace": resource["metadata"]["namespace"],
+                    "name_": resource["metadata"]["name"],
+                    "pod": item.pod,
+                    "reason": item.reason,
+                },
+            )
+            message = f"{item.message}: the pod is replaced"
+            await self._event(resource, "Warning", item.reason, message, observed)
+
     async def _tell(self, resource: Object, status: Mapping[str, Any], observed: Observed) -> None:
         """An event where Ready says something else than before."""
         now, before = ready_condition(status), ready_condition(resource.get("status") or {})
@@ -261,13 +301,19 @@ class Reconciler:
                 "reason": now["reason"],
             },
         )
-        told = event(
-            resource,
-            "Warning" if now["status"] == "False" else "Normal",
-            now["reason"],
-            now["message"] or now["reason"],
-            format_time(observed.now),
-        )
+        kind: Literal["Normal", "Warning"] = "Warning" if now["status"] == "False" else "Normal"
+        message = now["message"] or now["reason"]
+        await self._event(resource, kind, now["reason"], message, observed)
+
+    async def _event(
+        self,
+        resource: Object,
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        observed: Observed,
+    ) -> None:
+        told = event(resource, kind, reason, message, format_time(observed.now))
         try:
             await self._cluster.create(told)
         except ClusterError as error:

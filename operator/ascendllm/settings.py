@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from ascendllm.api.scalars import parse_duration
 from ascendllm.api.sources import DataSource
 from ascendllm.exceptions import SettingsError
 
@@ -56,6 +57,19 @@ class Settings(BaseModel):
 
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
+
+    hang_timeout: str = "6m"
+    """How long an engine that has requests may make no step before its pod is replaced; 0s: never.
+    vLLM itself gives a step 5 minutes (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS) where several processes
+    compute, and ends; the longest prefills and compilations stay below that."""
+
+    @field_validator("hang_timeout")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds = parse_duration(value).total_seconds()
+        if seconds != 0 and not 10 <= seconds <= 86_400:
+            raise ValueError(f"{value!r} must be 0s, or from 10s to 24h")
+        return value
 
     @field_validator("host_path_prefixes", "driver_paths", mode="before")
     @classmethod

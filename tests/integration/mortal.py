@@ -51,8 +51,8 @@ class Mortal:
     async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
         return self._counted(await self._alive().merge(kind, namespace, name, patch))
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        self._counted(await self._alive().delete(kind, namespace, name, uid))
+    async def delete(self, *about: Any) -> None:
+        self._counted(await self._alive().delete(*about))
 
     def _alive(self) -> ApiServer:
         if self.writes >= self._life:

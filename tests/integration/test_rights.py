@@ -23,7 +23,7 @@ SMOKE = {"smoke": {}}
         ("GET", "/api/v1/namespaces/default/secrets"),
         ("DELETE", "/apis/ascendllm.io/v1alpha1/namespaces/default/ascendllms/x"),
         ("PATCH", "/apis/ascendllm.io/v1alpha1/namespaces/default/ascendllms/x"),
-        ("DELETE", "/api/v1/namespaces/default/pods/x"),
+        ("PATCH", "/api/v1/namespaces/default/pods/x"),
         ("POST", "/api/v1/namespaces/default/pods"),
         ("PATCH", "/api/v1/nodes/x"),
         ("GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/x"),

@@ -15,6 +15,7 @@ import yaml
 from ascendllm.checks.result import CheckResult
 from ascendllm.desired import names
 from ascendllm.kube.client import ApiServer
+from ascendllm.kube.findings import Findings
 from ascendllm.kube.kinds import CHILDREN
 from ascendllm.reconcile import Reconciler
 from ascendllm.settings import Settings
@@ -104,6 +105,7 @@ class World:
         self.namespace = namespace
         self._api = api
         self._offset = timedelta()
+        self.findings = Findings()
 
     def clock(self) -> datetime:
         return datetime.now(UTC) + self._offset
@@ -145,7 +147,7 @@ class World:
         """Start an operator, in place of the one before; it dies of its `life`-th write."""
         self._settings = settings
         self._cluster = Mortal(self._api, life)
-        self._reconciler = Reconciler(self._cluster, settings, self.clock)
+        self._reconciler = Reconciler(self._cluster, settings, self.clock, self.findings)
         return self._cluster
 
     async def reconcile(self, name: str = "llama") -> float | None:

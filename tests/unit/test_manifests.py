@@ -34,7 +34,7 @@ OPERATOR_MAY = {
     "/serviceaccounts": CHILD,
     "rbac.authorization.k8s.io/roles": CHILD - {"watch"},
     "rbac.authorization.k8s.io/rolebindings": CHILD - {"watch"},
-    "/pods": {"list", "watch"},
+    "/pods": {"list", "watch", "delete"},
     "/pods/log": {"get"},
     "/nodes": {"list"},
     "/events": {"create"},

@@ -9,6 +9,7 @@ from typing import Any
 from ascendllm.api.spec import Spec
 from ascendllm.decide import policies
 from ascendllm.decide.asked import BEFORE_LOADING, asked_checks
+from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
@@ -46,6 +47,7 @@ class Decision:
         rollout: The spec's revision on its way.
         states: Where each check stands, in order.
         demand: What asks for the checks to run though nothing has changed.
+        care: What is done about pods that can't go on.
     """
 
     plan: Plan
@@ -55,6 +57,7 @@ class Decision:
     rollout: Rollout | None = None
     states: tuple[CheckState, ...] = ()
     demand: Demand = field(default_factory=Demand)
+    care: Care = field(default_factory=Care)
 
 
 def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> Decision:
@@ -69,13 +72,16 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     demand = standing_demand(observed.resource, {}, observed.now)
     context = Context(owner, spec, observed, settings, data, demand)
     served_now = observed.served or NOTHING_SERVED
+    care = take_care(context)
     problem = policies.first_problem(policies.Input(spec, settings, owner.name, observed.absent))
     if problem is not None:
-        return Decision(seal_finished(context), problem, served=served_now)
+        kept = seal_finished(context) + care.plan
+        return Decision(kept, problem, served=served_now, care=care)
     try:
         revision = spec_revision(owner, spec, observed, settings)
     except SpecError as error:
-        return Decision(seal_finished(context), error, served=served_now)
+        kept = seal_finished(context) + care.plan
+        return Decision(kept, error, served=served_now, care=care)
 
     notes = _schedule_notes(owner, spec, revision, observed)
     demand = standing_demand(observed.resource, notes, observed.now)
@@ -114,13 +120,15 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     plan += seal_missed_deadline(context, revision.hash, rollout)
     sealing = seal_finished(context)
     plan += sealing
-    if not sealing.apply:
-        # What is sealed now is judged on the next look, which the sealing itself brings about.
+    if not sealing.apply and not care.plan.delete:
+        # What is sealed now is judged on the next look, which the sealing itself brings about; so
+        # does the end of a pod, which no run should begin with.
         has_traffic = served == revision.hash
         plan += go_on(context, revision.hash, rollout, states, images, has_traffic)
         loaded = revision.hash if rollout.available else None
         plan += sweep(context, {revision.hash, served, *proven}, loaded, _needed(states))
-    return Decision(plan, None, revision, served, rollout, states, demand)
+    plan += care.plan
+    return Decision(plan, None, revision, served, rollout, states, demand, care)
 
 
 def _schedule_notes(

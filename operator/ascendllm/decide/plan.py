@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ class Ref:
 
     kind: str
     name: str
+    grace_seconds: int | None = field(default=None, compare=False)
+    """How long a pod may take to end; None: as long as it says itself."""
 
     @classmethod
     def of(cls, item: Mapping[str, Any], kind: str | None = None) -> Ref:

@@ -197,13 +197,16 @@ class ApiServer:
         where = path(item["kind"], metadata["namespace"], metadata["name"])
         return await self._request("PUT", where, {"fieldManager": FIELD_MANAGER}, item)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """Delete, dependents in the background; nothing where it is gone or another by now."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
+            **({"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}),
         }
         try:
             await self._request("DELETE", path(kind, namespace, name), body=options)

@@ -51,5 +51,7 @@ class Cluster(Protocol):
     async def replace(self, item: Object) -> Object:
         """Replace; a `ClusterError` of reason Conflict where `resourceVersion` has moved on."""
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """Delete, dependents in the background; nothing where it is gone or another by now."""

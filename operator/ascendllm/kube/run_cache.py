@@ -11,10 +11,11 @@ import asyncio
 from collections import OrderedDict
 
 from ascendllm.kube.cluster import Cluster, Object
+from ascendllm.state.replacements import KEY as REPLACEMENTS
 
 __all__ = ["RunCache"]
 
-_KEPT = frozenset({"run.json", "progress.json", "result.json", "sealed.json"})
+_KEPT = frozenset({"run.json", "progress.json", "result.json", "sealed.json", REPLACEMENTS})
 
 _TEXTS = 8
 """Long texts that are kept at hand, of all resources together; each has at most 1 MiB."""

@@ -37,6 +37,37 @@ class Metrics:
             "ascendllm_leader", "1 while this process holds the lease.", registry=self.registry
         )
 
+        self._replaced = Counter(
+            "ascendllm_pods_replaced_total",
+            "Serving pods that were replaced, by what was the matter.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._looks = Counter(
+            "ascendllm_watchdog_looks_total",
+            "Looks at the metrics of serving pods by result (unknown: no answer, or no metrics).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.hung = Gauge(
+            "ascendllm_hung_pods",
+            "Serving pods whose engine has requests and makes no step.",
+            registry=self.registry,
+        )
+        self.faults = Gauge(
+            "ascendllm_npu_faults",
+            "Faults of NPUs on nodes with serving pods, as the device plugin tells them.",
+            registry=self.registry,
+        )
+
+    def observe_replaced(self, reason: str) -> None:
+        """Count a pod that was replaced."""
+        self._replaced.labels(reason).inc()
+
+    def observe_look(self, result: str) -> None:
+        """Count a look of the watchdog."""
+        self._looks.labels(result).inc()
+
     def observe_pass(self, result: str, seconds: float) -> None:
         """Count a reconcile pass."""
         self._passes.labels(result).inc()

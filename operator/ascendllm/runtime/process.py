@@ -16,12 +16,15 @@ from ascendllm import __version__
 from ascendllm.api.crd import KIND
 from ascendllm.exceptions import ClusterError
 from ascendllm.kube.client import ApiServer, connect
+from ascendllm.kube.findings import Findings
 from ascendllm.kube.lease import Lease
 from ascendllm.reconcile import Reconciler
 from ascendllm.runtime import watch
+from ascendllm.runtime.device_patrol import DevicePatrol
 from ascendllm.runtime.health import serve_health
 from ascendllm.runtime.metrics import Metrics
 from ascendllm.runtime.queue import WorkQueue
+from ascendllm.runtime.watchdog import Watchdog
 from ascendllm.settings import Settings
 
 __all__ = ["Options", "run_operator"]
@@ -71,9 +74,13 @@ class _Operator:
         self._cluster = cluster
         self._options = options
         self._metrics = metrics
-        self._queue = WorkQueue(
-            Reconciler(cluster, settings).reconcile, observe=metrics.observe_pass
+        findings = Findings()
+        reconciler = Reconciler(
+            cluster, settings, findings=findings, observe_replaced=metrics.observe_replaced
         )
+        self._queue = WorkQueue(reconciler.reconcile, observe=metrics.observe_pass)
+        self._watchdog = Watchdog(findings, self._queue.add, settings, metrics)
+        self._patrol = DevicePatrol(cluster, findings, self._queue.add, metrics)
         metrics.queue.set_function(lambda: len(self._queue))
         self._leading = False
         self._watcher: watch.Watcher | None = None
@@ -106,6 +113,8 @@ class _Operator:
             group.create_task(self._queue.run())
             group.create_task(self._watch())
             group.create_task(self._resync())
+            group.create_task(self._watchdog.run())
+            group.create_task(self._patrol.run())
 
     async def _watch(self) -> None:
         """Watch by kopf, in a thread: it takes a whole event loop for its own when it ends."""

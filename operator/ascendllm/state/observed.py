@@ -11,6 +11,7 @@ from typing import Any
 from ascendllm.desired import names
 from ascendllm.desired.workload import WORKLOADS
 from ascendllm.state.capacity import NodeNpus
+from ascendllm.state.device_faults import Fault
 from ascendllm.state.diagnosis import Diagnosis
 from ascendllm.state.pods import Pod
 from ascendllm.state.replicas import Replica, replicas
@@ -41,6 +42,8 @@ class Observed:
         capacity: The nodes with NPUs of resources that were looked up, by resource.
         loading: How far servers are whose logs were looked up, by the pod's uid; None: untold.
         crashes: Why servers crashed whose logs were looked up, by the pod's uid; None: untold.
+        hung: Since when the engines of pods that hang stand still, by the pod's uid.
+        faults: The faults of NPUs, by node.
     """
 
     resource: Object
@@ -53,6 +56,8 @@ class Observed:
     capacity: Mapping[str, tuple[NodeNpus, ...]] = field(default_factory=dict)
     loading: Mapping[str, Stage | None] = field(default_factory=dict)
     crashes: Mapping[str, Diagnosis | None] = field(default_factory=dict)
+    hung: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """The resource's objects of a kind."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ascendllm.decide.care import HUNG
 from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.desired.services import NOTHING_SERVED
+from ascendllm.status.care import all_hang, told_of_care
 from ascendllm.status.conditions import (
     AVAILABLE,
     READY,
@@ -89,12 +91,12 @@ def coming_up(scene: Scene) -> Row | None:
     waited_for = scene.changing and scene.under_way and not scene.having(Standing.RUNNING)
     if rollout.loaded and not waited_for:
         return None
-    stage = rollout.stage
-    unknown: tuple[Truth, str, str] = ("Unknown", stage.reason, "no pod is ready to be checked")
+    reason, message = told_of_care(scene, rollout.stage.reason, rollout.stage.message)
+    unknown: tuple[Truth, str, str] = ("Unknown", reason, "no pod is ready to be checked")
     return Row(
         "Unknown",
-        stage.reason,
-        stage.message,
+        reason,
+        message,
         reconciling=True,
         validated=unknown if scene.decision.states else None,
     )
@@ -146,16 +148,25 @@ def no_verdict(scene: Scene) -> Row | None:
     )
 
 
+def hung(scene: Scene) -> Row | None:
+    """Every pod hangs, and the limits keep them from being replaced now."""
+    if not all_hang(scene):
+        return None
+    _, message = told_of_care(scene, HUNG, "")
+    return Row("Unknown", HUNG, message, reconciling=True, validated=_verdict(scene))
+
+
 def pods_lost(scene: Scene) -> Row | None:
     """Everything was proven, and no pod is ready any more."""
     rollout = scene.decision.rollout
     if rollout is None or rollout.ready > 0:
         return None
     told = rollout.stage.message if rollout.stage is not None else "no pod is ready"
+    reason, message = told_of_care(scene, "Unavailable", f"no serving pod is ready: {told}")
     return Row(
         "Unknown",
-        "Unavailable",
-        f"no serving pod is ready: {told}",
+        reason,
+        message,
         reconciling=True,
         validated=_verdict(scene),
     )
@@ -191,7 +202,7 @@ def scaling(scene: Scene) -> Row | None:
     return Row(
         "True",
         "Scaling",
-        f"{rollout.ready} of {rollout.wanted} pods are ready",
+        told_of_care(scene, "", f"{rollout.ready} of {rollout.wanted} pods are ready")[1],
         reconciling=True,
         validated=_verdict(scene),
     )
@@ -214,6 +225,7 @@ SITUATIONS: tuple[Situation, ...] = (
     retrying,
     a_check_failed,
     no_verdict,
+    hung,
     pods_lost,
     regression,
     revalidating,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ascendllm.engine.ascend import remarks
+from ascendllm.status.care import care_warnings
 from ascendllm.status.room import Room
 from ascendllm.status.scene import Scene
 from ascendllm.status.text import shortened
@@ -28,7 +29,7 @@ def engine_settings(scene: Scene) -> Iterable[str]:
     return remarks(scene.spec, generation)
 
 
-SOURCES: tuple[Source, ...] = (engine_settings,)
+SOURCES: tuple[Source, ...] = (care_warnings, engine_settings)
 
 
 def warnings_of(scene: Scene, room: Room) -> list[str]:

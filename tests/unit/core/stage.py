@@ -31,6 +31,7 @@ from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.settings import Settings
 from ascendllm.state.capacity import node_npus
+from ascendllm.state.device_faults import Fault
 from ascendllm.state.diagnosis import diagnose
 from ascendllm.state.loading import loading_stage
 from ascendllm.state.observed import REVALIDATE, Observed
@@ -137,6 +138,8 @@ class Stage:
         """Pods of others, on each of the nodes."""
         self.log = ""
         """What every server writes."""
+        self.hung: dict[str, str] = {}
+        self.faults: dict[str, tuple[Fault, ...]] = {}
         self._pods = 0
 
     def change(self, spec: Spec) -> None:
@@ -167,7 +170,7 @@ class Stage:
         objects = {
             kind: tuple(v for (k, _), v in self.objects.items() if k == kind) for kind in kinds
         }
-        return Observed(resource, self.now, objects)
+        return Observed(resource, self.now, objects, hung=self.hung, faults=self.faults)
 
     def decision(self) -> tuple[Observed, Decision]:
         observed = self.observed()
@@ -290,15 +293,15 @@ class Stage:
     ) -> None:
         if ("Pod", name) not in self.objects:
             self._pods += 1
-        uid = (
-            self.objects.get(("Pod", name), {}).get("metadata", {}).get("uid", f"pod-{self._pods}")
-        )
+        there = self.objects.get(("Pod", name), {}).get("metadata", {})
+        uid = there.get("uid", f"pod-{self._pods}")
+        born = there.get("creationTimestamp", self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.objects["Pod", name] = {
             "kind": "Pod",
             "metadata": {
                 "name": name,
                 "uid": uid,
-                "creationTimestamp": BORN,
+                "creationTimestamp": born,
                 "labels": dict(labels),
             },
             "status": {
