@@ -13,6 +13,7 @@ from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
+from ascendllm.decide.fit import fitting
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
@@ -97,7 +98,7 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     rollout = roll_out(
         owner, spec, revision, observed, refuted=refuted, demand=demand, rehearsed=rehearsed
     )
-    rollout = explained(rollout, observed)
+    rollout = explained(fitting(rollout, spec, revision), observed)
     if rollout.held:
         demand = demand.without_slot()
     context = replace(context, demand=demand, template=revision.template)

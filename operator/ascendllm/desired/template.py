@@ -22,7 +22,7 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
-from ascendllm.desired.sources import mount_adapter, mount_model
+from ascendllm.desired.sources import Mounted, mount_adapter, mount_model
 from ascendllm.engine.arguments import (
     PORT,
     SHUTDOWN_TIMEOUT_SECONDS,
@@ -113,7 +113,7 @@ def _pod(
             devices_part(spec.npu, spec.placement, resolved),
             placement_part(spec.placement),
             _account(owner),
-            _server(spec.runtime, resolved["image"], arguments, _PORTS if answers else []),
+            _server(spec.runtime, resolved["image"], model, arguments, _PORTS if answers else []),
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
             *_adapters(spec),
             _scratch(spec.runtime, spec.nodes),
@@ -135,12 +135,14 @@ def _account(owner: Owner) -> Part:
     )
 
 
-def _server(runtime: Runtime, image: str, arguments: list[str], ports: list[Any]) -> Part:
+def _server(
+    runtime: Runtime, image: str, model: Mounted, arguments: list[str], ports: list[Any]
+) -> Part:
     """The image, what it is called with, and the user's variables."""
     pull_policy, secrets = runtime.image_pull_policy, runtime.image_pull_secrets
     return Part(
         pod={"imagePullSecrets": [{"name": secret.name} for secret in secrets]} if secrets else {},
-        init_containers=[facts_container(image, pull_policy)],
+        init_containers=[facts_container(image, pull_policy, model)],
         container={
             "image": image,
             **({"imagePullPolicy": pull_policy} if pull_policy is not None else {}),

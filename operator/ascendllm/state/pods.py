@@ -8,8 +8,9 @@ from typing import Any
 
 from ascendllm.desired import names
 from ascendllm.desired.template import CONTAINER
+from ascendllm.engine.model_numbers import ModelNumbers
 from ascendllm.state.diagnosis import diagnose
-from ascendllm.state.provenance import device_names, read_facts, shared_facts
+from ascendllm.state.provenance import device_names, read_facts, read_model, shared_facts
 from ascendllm.state.stage import Stage, cut
 from ascendllm.state.times import parse_time
 
@@ -52,6 +53,7 @@ class Pod:
         restarts: How often the serving container was restarted.
         launch_seconds: From the container's start to the pod's readiness.
         facts: Versions inside the image, as the pod's init container found them.
+        model: The model's numbers, as the same container found them.
         devices: The NPUs that the pod was given, as the device plugin says.
         node: Where it runs; "" before it is scheduled.
         address: Its IP address; "" before it has one.
@@ -81,6 +83,7 @@ class Pod:
     last_words: str = ""
     scheduled: str = ""
     began: str = ""
+    model: ModelNumbers | None = None
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Pod:
@@ -113,6 +116,7 @@ class Pod:
             last_words=str(_ended(container).get("message") or ""),
             scheduled=_scheduled_at(status),
             began=_began(container),
+            model=read_model(status),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a serving pod says of itself: versions inside its image, and the NPUs that it was given.
+"""What a serving pod says of itself: its image's versions, its model's numbers, its NPUs.
 
 Both are written by others, an init container and the device plugins, so they are bounded and
 cleaned before anything shows them.
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ascendllm.checks.result import one_line
+from ascendllm.engine.model_numbers import ModelNumbers
 
-__all__ = ["FACTS_CONTAINER", "device_names", "read_facts", "shared_facts"]
+__all__ = ["FACTS_CONTAINER", "device_names", "read_facts", "read_model", "shared_facts"]
 
 FACTS_CONTAINER = "facts"
 """The init container whose termination message holds the versions."""
@@ -38,11 +39,13 @@ def read_facts(pod_status: Mapping[str, Any]) -> dict[str, str]:
     Args:
         pod_status: The pod's `.status`.
     """
-    for container in pod_status.get("initContainerStatuses") or []:
-        if container.get("name") == FACTS_CONTAINER:
-            ended = (container.get("state") or {}).get("terminated") or {}
-            return _facts(ended.get("message"))
-    return {}
+    told = _told(pod_status)
+    return {key: text for key in _KEYS if (text := _clean(told.get(key)))}
+
+
+def read_model(pod_status: Mapping[str, Any]) -> ModelNumbers | None:
+    """The model's numbers that the same container wrote; None where it has not, or nonsense."""
+    return ModelNumbers.read(_told(pod_status).get("model"))
 
 
 def device_names(annotations: Mapping[str, str]) -> tuple[str, ...]:
@@ -70,16 +73,18 @@ def shared_facts(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return shared
 
 
-def _facts(message: object) -> dict[str, str]:
+def _told(pod_status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the facts container wrote; {} where it has not, or nonsense."""
+    statuses: Sequence[Mapping[str, Any]] = pod_status.get("initContainerStatuses") or []
+    facts = next((item for item in statuses if item.get("name") == FACTS_CONTAINER), {})
+    message = ((facts.get("state") or {}).get("terminated") or {}).get("message")
     if not isinstance(message, str) or len(message) > _MESSAGE_BYTES:
         return {}
     try:
         value = json.loads(message)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(value, dict):
-        return {}
-    return {key: text for key in _KEYS if (text := _clean(value.get(key)))}
+    return value if isinstance(value, dict) else {}
 
 
 def _listed(text: object) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from ascendllm.engine.ascend.setup import Setup
 
-__all__ = ["refusals", "remarks"]
+__all__ = ["METHODS", "refusals", "remarks"]
 
 _BLOCK = 128
 
-_METHODS = ("ascend", "compressed-tensors")
+METHODS = ("ascend", "compressed-tensors")
 """`NPUPlatform.supported_quantization`; ModelSlim's W8A8 and others are `ascend`."""
 
 _MODES = ("NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE")
@@ -43,9 +43,9 @@ def refusals(setup: Setup) -> Iterator[str]:
             "it is the model's dtype then"
         )
     method = setup.engine.quantization
-    if method is not None and method.lower() not in _METHODS:
+    if method is not None and method.lower() not in METHODS:
         yield (
-            f"spec.engine.quantization {method}: vLLM-Ascend has {' and '.join(_METHODS)}, no "
+            f"spec.engine.quantization {method}: vLLM-Ascend has {' and '.join(METHODS)}, no "
             "FP8, NVFP4, AWQ or GPTQ: serve the BF16 weights, or ones quantized by ModelSlim "
             "(ascend), or leave it unset to have it read from the model"
         )

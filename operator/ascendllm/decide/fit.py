@@ -1,0 +1,64 @@
+"""A model that its NPUs can't serve is told with the figures, not by a crash loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ascendllm.api.scalars import parse_quantity
+from ascendllm.api.spec import Spec
+from ascendllm.decide.rollout import Rollout
+from ascendllm.engine import options
+from ascendllm.engine.arguments import tensor_parallel_size
+from ascendllm.engine.fit import Layout, Misfit, misfit
+from ascendllm.engine.in_force import in_force
+from ascendllm.engine.model_numbers import ModelNumbers
+from ascendllm.state.pods import CRASHING, Stage, telling
+from ascendllm.state.revisions import Revision
+from ascendllm.state.stage import cut
+
+__all__ = ["fitting", "layout_of", "memory_of", "misfit_of"]
+
+_BEFORE_IT_RUNS = ("Pulling", "Loading", CRASHING)
+
+
+def fitting(rollout: Rollout, spec: Spec, revision: Revision) -> Rollout:
+    """The rollout, with the misfit as its stage where the loading pod's model has one.
+
+    Nothing is stopped by it: a pod that gets ready all the same is ready.
+    """
+    pod = telling(rollout.pods)
+    if pod is None or pod.model is None or rollout.stage != pod.stage:
+        return rollout
+    if pod.stage.reason not in _BEFORE_IT_RUNS or rollout.missed is not None:
+        return rollout
+    found = misfit_of(pod.model, spec, revision)
+    if found is None:
+        return rollout
+    return replace(rollout, stage=Stage(found.reason, cut(f"{found.message}; pod {pod.name}")))
+
+
+def misfit_of(model: ModelNumbers, spec: Spec, revision: Revision) -> Misfit | None:
+    """Why the revision's NPUs can't serve the model; None where nothing speaks against it."""
+    engine = in_force(spec.engine, revision.resolved.get("generation"))
+    env = spec.runtime.env or {}
+    return misfit(model, engine, layout_of(spec), memory_of(revision), env)
+
+
+def layout_of(spec: Spec) -> Layout:
+    """How the NPUs of a replica share the model."""
+    engine = in_force(spec.engine)
+    return Layout(
+        tensor_parallel_size(engine, spec.npus),
+        engine.pipeline_parallel_size,
+        engine.data_parallel_size,
+        bool(options.load().values(engine.args or []).get("enable_expert_parallel")),
+    )
+
+
+def memory_of(revision: Revision) -> int | None:
+    """Bytes of one NPU, as the nodes' labels told when the revision was resolved."""
+    told = revision.resolved.get("memory")
+    try:
+        return int(parse_quantity(told)) if isinstance(told, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,168 @@
+"""The model's numbers: read by the pod's own script, and told as a misfit before a crash loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ascendllm.desired.facts import facts_container
+from ascendllm.desired.sources import Mounted
+from ascendllm.engine.model_numbers import ModelNumbers
+from unit.core.stage import Stage, node, spec_of
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 8192,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131_072,
+    "rope_scaling": {"rope_type": "llama3", "factor": 8.0},
+    "torch_dtype": "bfloat16",
+}
+SEVENTY = {
+    **{key: CONFIG[key] for key in CONFIG if key not in ("architectures", "rope_scaling")},
+    "rope_type": "llama3",
+    "weight_bytes": 141_107_412_992,
+}
+
+
+def told(folder: Path, place: Path) -> dict[str, Any]:
+    """What the script writes of a model's folder."""
+    command = facts_container("image", None, Mounted(str(folder), [], [], []))["command"]
+    *command, log, path = command
+    assert (log, path) == ("/dev/termination-log", str(folder))
+    (place / "bin").mkdir(exist_ok=True)
+    python = place / "bin" / "python3"
+    if not python.exists():
+        python.symlink_to(sys.executable)
+    ended = subprocess.run(
+        [*command, str(place / "log"), path],
+        env={"PATH": f"{place / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    text = (place / "log").read_text()
+    assert len(text.encode()) <= 2048
+    found: dict[str, Any] = json.loads(text)
+    assert "arch" in found, "the versions are there whatever the model's folder is"
+    return found.get("model", {})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "model [1]"
+    folder.mkdir()
+    return folder
+
+
+def write(folder: Path, config: object) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_the_numbers_of_a_model(folder: Path, tmp_path: Path) -> None:
+    write(folder, CONFIG)
+    for name, size in (("model-1.safetensors", 30), ("model-2.safetensors", 12)):
+        (folder / name).write_bytes(b"x" * size)
+    (folder / "consolidated.safetensors").write_bytes(b"x" * 42)
+    (folder / "pytorch_model.bin").write_bytes(b"x" * 42)
+    assert told(folder, tmp_path) == SEVENTY | {"weight_bytes": 42}
+    assert ModelNumbers.read(told(folder, tmp_path)) is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"rope_scaling": None}, {"rope_type": "default"}),
+        ({"rope_scaling": {"type": "yarn"}}, {"rope_type": "yarn"}),
+        ({"rope_scaling": None, "rope_parameters": {"rope_type": "yarn"}}, {"rope_type": "yarn"}),
+        ({"layer_types": ["full_attention"]}, {}),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, {"mixed_layers": True}),
+        ({"use_sliding_window": True}, {"mixed_layers": True}),
+        ({"use_sliding_window": False}, {}),
+        ({"quantization_config": {"quant_method": "fp8"}}, {"quantization": "fp8"}),
+        ({"kv_lora_rank": 512, "head_dim": 128}, {"kv_lora_rank": 512, "head_dim": 128}),
+        ({"torch_dtype": None, "dtype": "float16"}, {"torch_dtype": "float16"}),
+        ({"model_type": "x" * 100}, {"model_type": "x" * 40}),
+        ({"text_config": {"hidden_size": 4096}}, {"hidden_size": 4096}),
+    ],
+)
+def test_what_else_matters(
+    folder: Path, tmp_path: Path, more: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    write(folder, CONFIG | more)
+    without = {key: value for key, value in SEVENTY.items() if key != "weight_bytes"}
+    assert told(folder, tmp_path) == without | {"rope_type": "llama3"} | expected
+
+
+def test_the_description_of_modelslim(folder: Path, tmp_path: Path) -> None:
+    write(folder, CONFIG)
+    (folder / "quant_model_description.json").write_text("{}")
+    assert told(folder, tmp_path)["quantization"] == "ascend"
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "null", "[" * 100_000, '{"a": 1'])
+def test_a_folder_that_tells_nothing(folder: Path, tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (folder / "config.json").write_text(text)
+    assert told(folder, tmp_path) == {}
+
+
+def loading(spec: Any, model: dict[str, Any]) -> Stage:
+    """A resource whose pod has read its model's folder and is loading."""
+    item = node("n", "Ascend910")
+    item["metadata"]["labels"] |= {"mind-cluster/npu-chip-memory": "64G"}
+    stage = Stage(spec, nodes=(item,))
+    stage.step()
+    stage.move_pods(ready=False, facts={"vllm": "0.18.0", "model": model})  # type: ignore[dict-item]
+    return stage
+
+
+def ready(stage: Stage) -> dict[str, Any]:
+    stage.step()
+    found: dict[str, Any] = stage.status["conditions"][0]
+    return found
+
+
+def test_heads_that_do_not_divide_are_told_while_the_pod_loads() -> None:
+    spec = spec_of(npu={"count": 3, "generation": "A3"})
+    stage = loading(spec, SEVENTY)
+    told = ready(stage)
+    assert (told["status"], told["reason"]) == ("Unknown", "ParallelismMismatch")
+    assert "64 attention heads" in told["message"]
+    assert "1, 2, 4, 8, 16, 32, 64" in told["message"]
+    stage.move_pods(ready=True, facts={"vllm": "0.18.0", "model": SEVENTY})  # type: ignore[dict-item]
+    assert ready(stage)["reason"] == "Validating", "what gets ready all the same is ready"
+
+
+def test_a_model_that_fits_is_loading() -> None:
+    spec = spec_of(npu={"count": 4, "generation": "A3"}, engine={"maxModelLen": 4096})
+    assert ready(loading(spec, SEVENTY))["reason"] == "Loading"
+
+
+def test_nonsense_of_the_pod_is_no_misfit() -> None:
+    for model in ([], "x", {"num_attention_heads": "64"}, {"num_attention_heads": 2**80}):
+        spec = spec_of(npu={"count": 3, "generation": "A3"})
+        assert ready(loading(spec, model))["reason"] == "Loading"  # type: ignore[arg-type]
+
+
+def test_the_deadline_run_says_why() -> None:
+    spec = spec_of(npu={"count": 3, "generation": "A3"}, rollout={"progressDeadline": "10m"})
+    stage = loading(spec, SEVENTY)
+    stage.step()
+    stage.pass_time(minutes=11)
+    stage.step()
+    stage.step()
+    told = ready(stage)
+    assert told["reason"] == "ProgressDeadlineExceeded"
+    assert "ParallelismMismatch" in told["message"]
