@@ -98,7 +98,9 @@ if len(sys.argv) > 2:
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.alarm(20)
     try:
-        facts["model"] = model(sys.argv[2])
+        found = model(sys.argv[2])
+        signal.alarm(0)
+        facts["model"] = found
         write()
     except (Exception, KeyboardInterrupt):
         pass
