@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
 def _render(settings: Settings) -> float:
     item = resource()
     began = time.perf_counter()
-    observed = Observed(item, datetime.now(UTC))
+    observed = Observed(item, datetime.now(UTC), nodes=())
     owner = Owner("default", item["metadata"]["name"], "00000000-0000-0000-0000-000000000000")
     decision = decide(owner, parse_spec(item), observed, settings)
     seconds = time.perf_counter() - began

@@ -9,7 +9,8 @@ import pytest
 from ascendllm.decide.needs import NodesNeeded
 from ascendllm.decide.resolving import resolve
 from ascendllm.desired import names
-from ascendllm.desired.revision import revision_inputs
+from ascendllm.desired.revision import controller_revision, revision_inputs
+from ascendllm.desired.template import pod_template
 from ascendllm.exceptions import SpecError
 from unit.core.stage import SETTINGS, Stage, node, spec_of
 
@@ -32,6 +33,7 @@ def image(stage: Stage) -> str:
         {"model": {"source": {"hostPath": "/opt/atomgit/llama"}, "kind": "instruct"}},
         {"npu": {"generation": "A3", "count": 1, "resource": "huawei.com/Ascend910"}},
         {"runtime": {"version": "v0.18.0rc1", "variant": "auto", "shmSize": "16Gi"}},
+        {"runtime": {"version": "v0.18.0rc1", "driverMounts": "auto"}, "placement": {}},
         {"replicas": 7, "suspend": True, "rollout": {"gate": False}, "service": {"port": 80}},
     ],
 )
@@ -53,6 +55,9 @@ def test_what_is_no_part_of_the_inputs(written: dict[str, Any]) -> None:
         {"npu": {"generation": "A3", "count": 2}},
         {"runtime": {"version": "v0.18.0rc1", "env": {"A": "1"}}},
         {"runtime": {"version": "v0.18.0rc1", "imagePullPolicy": "Always"}},
+        {"runtime": {"version": "v0.18.0rc1", "driverMounts": "hostPath"}},
+        {"placement": {"schedulerName": "volcano"}},
+        {"placement": {"resources": {"requests": {"cpu": "8"}}}},
     ],
 )
 def test_what_is_part_of_the_inputs(written: dict[str, Any]) -> None:
@@ -83,6 +88,32 @@ def test_an_unset_version_outlives_another_operator() -> None:
     stage.change(spec_of(validation=SMOKE, runtime={"env": {"A": "1"}}))
     stage.load()
     assert image(stage) == "elsewhere/x:v9-a3"
+
+
+def test_what_an_older_operator_recorded_serves_on() -> None:
+    """It kept no pods off other chips, tolerated no taint, and knew no memory."""
+    stage = Stage(spec_of(**ARGUMENTS))
+    template = pod_template(stage.owner, stage.spec, {"image": "registry.test/vllm-ascend:v1"})
+    for field in ("affinity", "tolerations"):
+        template["spec"].pop(field, None)
+    record = controller_revision(
+        stage.owner,
+        inputs=revision_inputs(stage.spec, "llama"),
+        resolved={"image": "registry.test/vllm-ascend:v1", "version": "v1", "variant": "a3"},
+        template=template,
+        number=1,
+    )
+    stage.objects["ControllerRevision", record["metadata"]["name"]] = record
+    stage.load()
+    assert image(stage) == "registry.test/vllm-ascend:v1"
+    (deployment,) = stage.of("Deployment")
+    assert deployment["metadata"]["name"] == record["metadata"]["name"]
+    assert stage.of("ControllerRevision") == [record]
+    assert stage.status["runtime"]["variant"] == "a3"
+
+    stage.change(spec_of(**ARGUMENTS, engine={"maxModelLen": 1}))
+    stage.load()
+    assert image(stage) == "registry.test/vllm-ascend:v1", "carried over, without what is unknown"
 
 
 def test_going_back_uses_the_record_whatever_would_be_rendered_now() -> None:
