@@ -22,6 +22,9 @@ __all__ = ["DRIVER_PATHS", "PREFIX", "Settings"]
 
 PREFIX = "ASCENDLLM_"
 
+_ADDRESS = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
+"""No user, no query: it stands in objects that many may read."""
+
 
 DRIVER_PATHS = ("/usr/local/Ascend/driver/", "/usr/local/dcmi/", "/usr/local/bin/npu-smi")
 """What Ascend Docker Runtime mounts, too (its base.list), with the driver's folder whole: its
@@ -57,6 +60,9 @@ class Settings(BaseModel):
 
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
+
+    prometheus_address: Annotated[str, Field(max_length=256, pattern=_ADDRESS)] | None = None
+    """Prometheus, for KEDA to ask: where both are, KEDA scales what has `autoscaling`."""
 
     hang_timeout: str = "6m"
     """How long an engine that has requests may make no step before its pod is replaced; 0s: never.

@@ -16,7 +16,7 @@ from cluster.errors import ClusterError as KubectlError
 from integration.admin import Admin
 from integration.conftest import REPOSITORY
 from integration.world import World, resource
-from unit.core import check_rules, placement_rules
+from unit.core import check_rules, edge_rules, placement_rules
 
 DATA = {"pvc": {"claimName": "mmlu"}}
 BASELINE = {"value": 66.7, "average": "macro"}
@@ -80,6 +80,7 @@ RULES: list[tuple[str, Any, str]] = [
     ("rollout.progressDeadline", "169h", "must be from 10s to 168h"),
     ("rollout.progressDeadline", "99999h", "must be from 10s to 168h"),
     ("validation.timeout", "1s", "must be from 10s to 168h, such as 30m or 1h30m"),
+    *edge_rules.RULES,
     *((f"placement.{path}", value, told) for path, value, told in placement_rules.RULES),
     *((f"validation.{path}", value, told) for path, value, told in check_rules.RULES),
 ]
@@ -191,6 +192,7 @@ BOUNDS: list[tuple[str, Any]] = [
     ("validation.job.nodeSelector", {"a": "b c"}),
     ("validation.job.nodeSelector", {f"a{n}": "b" for n in range(33)}),
     ("validation.job.tolerations", [{"effect": "Never"}]),
+    *edge_rules.BOUNDS,
     *((f"placement.{path}", value) for path, value in placement_rules.BOUNDS),
     *((f"validation.{path}", value) for path, value in check_rules.BOUNDS),
 ]
@@ -209,6 +211,9 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
     [
         "nodeCount",
         "autoscale",
+        "autoscaling.behavior",
+        "service.apiKey",
+        "service.ingress.rules",
         "placement.affinity.nodes",
         "placement.queue",
         "model.source.huggingface",
@@ -273,6 +278,7 @@ EDGES: list[tuple[str, Any]] = [
     ("validation.timeout", "604800s"),
     ("model.source", {"pvc": {"claimName": "a", "path": "b..c/d"}}),
     ("npu.resource", "huawei.com/Ascend910-2c"),
+    *edge_rules.ACCEPTED,
     *((f"placement.{path}", value) for path, value in placement_rules.ACCEPTED),
     *((f"validation.{path}", value) for path, value in check_rules.ACCEPTED),
 ]

@@ -17,13 +17,17 @@ __all__ = [
     "RESOURCE_NAME",
     "AbsolutePath",
     "Duration",
+    "Hostname",
     "ImageReference",
     "KeyValue",
+    "NamespaceName",
     "ObjectName",
     "Quantity",
     "RelativePath",
     "ResourceName",
+    "SecretDataKey",
     "ServedName",
+    "UrlPath",
     "cel",
     "parse_duration",
     "parse_quantity",
@@ -53,6 +57,31 @@ ObjectName = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
 """The name of a Kubernetes object (an RFC 1123 subdomain)."""
+
+NamespaceName = Annotated[
+    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+]
+"""The name of a namespace (an RFC 1123 label)."""
+
+SecretDataKey = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+]
+"""A key of a Secret; it may be a file's name too."""
+
+Hostname = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
+]
+"""A DNS name, whose first part may be `*`."""
+
+UrlPath = Annotated[
+    str, Field(min_length=1, max_length=256, pattern=r"^/([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$")
+]
+"""The path of a URL, without a slash at its end."""
 
 _NO_WAY_UP: dict[str, Any] = {
     "x-kubernetes-validations": [

@@ -7,7 +7,15 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from ascendllm.api.model import ResourceModel
-from ascendllm.api.scalars import AbsolutePath, ImageReference, ObjectName, RelativePath, cel, rules
+from ascendllm.api.scalars import (
+    AbsolutePath,
+    ImageReference,
+    ObjectName,
+    RelativePath,
+    SecretDataKey,
+    cel,
+    rules,
+)
 
 __all__ = [
     "DataFiles",
@@ -17,6 +25,7 @@ __all__ = [
     "ModelSource",
     "PvcSource",
     "S3Source",
+    "SecretKey",
     "same_store",
 ]
 
@@ -29,6 +38,16 @@ class LocalObject(ResourceModel):
 
     name: ObjectName
     """The object's name."""
+
+
+class SecretKey(ResourceModel):
+    """One key of a Secret of this namespace."""
+
+    name: ObjectName
+    """The Secret's name."""
+
+    key: SecretDataKey
+    """The key in it."""
 
 
 class PvcSource(ResourceModel):

@@ -12,7 +12,9 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ascendllm.api.autoscaling import Autoscaling
 from ascendllm.api.engine import Engine
+from ascendllm.api.key_rules import KEY_RULES, key_problems
 from ascendllm.api.kind_rules import KIND_RULES, kind_problems
 from ascendllm.api.model import ResourceModel
 from ascendllm.api.npu import Npu
@@ -31,7 +33,7 @@ __all__ = ["Spec"]
 class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
-    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES, *PLACEMENT_RULES))
+    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES, *KEY_RULES, *PLACEMENT_RULES))
 
     model: Model
     """Which model is served."""
@@ -50,7 +52,11 @@ class Spec(ResourceModel):
     """How vLLM runs."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Replicas that serve: pods, or groups of pods where nodes is more than 1."""
+    """Replicas that serve: pods, or groups of pods where nodes is more than 1. `kubectl scale` sets
+    it, and the autoscaler where there is one."""
+
+    autoscaling: Autoscaling | None = None
+    """How many replicas the load asks for; as many as `replicas` says when unset."""
 
     placement: Placement = Placement()
     """Where the pods run, and what they ask for beside NPUs."""
@@ -73,9 +79,29 @@ class Spec(ResourceModel):
         return self.npu.count * self.nodes
 
     @property
+    def wanted(self) -> int:
+        """Replicas that there should be now; 0 while suspended.
+
+        `replicas` is the user's, or the autoscaler's through the scale subresource; we never write
+        it. Under an autoscaler its bounds hold at once, so that a manifest with another number,
+        which a GitOps tool applies again and again, ends no pod that the autoscaler would only make
+        anew. 0 is below any bound and still counts: for Kubernetes it means not now.
+        """
+        if self.suspend or self.replicas == 0:
+            return 0
+        if self.autoscaling is None:
+            return self.replicas
+        return min(max(self.replicas, self.autoscaling.min_replicas), self.most)
+
+    @property
+    def most(self) -> int:
+        """The most replicas that there can be before a person changes the spec."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.max_replicas
+
+    @property
     def pods(self) -> int:
-        """The pods of all replicas."""
-        return self.replicas * self.nodes
+        """The pods of all replicas that there should be."""
+        return self.wanted * self.nodes
 
     @model_validator(mode="after")
     def _checks_fit_the_kind(self) -> Self:
@@ -86,5 +112,11 @@ class Spec(ResourceModel):
     @model_validator(mode="after")
     def _placement_fits_the_npus(self) -> Self:
         for problem in placement_problems(self.npu, self.placement):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        for problem in key_problems(self.runtime, self.service):
             raise ValueError(problem)
         return self

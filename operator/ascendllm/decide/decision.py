@@ -13,6 +13,7 @@ from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
+from ascendllm.decide.extras import extras
 from ascendllm.decide.fit import fitting
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
@@ -118,6 +119,17 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     )
     plan = Plan(apply=(record, service_account(owner), client_service(owner, spec.service, served)))
     plan += rollout.plan
+    settled = served == revision.hash and all(
+        state.passed and not state.under_way for state in states
+    )
+    plan += extras(
+        owner,
+        spec,
+        observed,
+        settings,
+        served=served,
+        may_idle=settled and (rollout.loaded or rollout.wanted == 0),
+    )
     plan += seal_missed_deadline(context, revision.hash, rollout)
     sealing = seal_finished(context)
     plan += sealing

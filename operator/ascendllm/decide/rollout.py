@@ -88,7 +88,7 @@ def roll_out(
             model's files; None where nothing is missing.
         rehearsed: Nothing else needs the NPUs first, such as a check with random weights.
     """
-    wanted = 0 if spec.suspend else spec.replicas
+    wanted = spec.wanted
     pods = observed.pods_of(revision.hash)
     ready = sum(replica.ready for replica in observed.replicas_of(revision.hash))
     available = wanted > 0 and ready >= wanted

@@ -114,7 +114,7 @@ def _start(
         "slot": demand.slot,
         "startedAt": format_time(context.observed.now),
         "pods": _restarts(rollout),
-        "npus": context.spec.npus * context.spec.replicas,
+        "npus": context.spec.npus * context.spec.wanted,
         "runtime": runtime_facts(rollout.pods),
         "lostJobs": 0,
         **({"launchSeconds": max(launched)} if launched else {}),

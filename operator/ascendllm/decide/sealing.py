@@ -294,7 +294,7 @@ def _server_changed(context: Context, run: Run) -> str | None:
     if restarted:
         return f"pod {restarted[0]} was restarted while the check ran: its figures are of no server"
     gone = sum(uid not in now_there for uid in run.pods)
-    wanted = 0 if context.spec.suspend else context.spec.pods
+    wanted = context.spec.pods
     if gone > max(0, len(run.pods) - wanted):
         return "a serving pod went away while the check ran: its figures are of no server"
     images = {pod.image_id for pod in now_there.values() if pod.image_id}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from ascendllm.api.job import JobSettings
 from ascendllm.api.scalars import parse_duration
-from ascendllm.api.sources import DataSource
+from ascendllm.api.sources import DataSource, SecretKey
 from ascendllm.api.spec import Spec
 from ascendllm.api.validation import Validation
 from ascendllm.desired import names
@@ -20,6 +21,7 @@ from ascendllm.desired.checks.mmlu import mmlu_call
 from ascendllm.desired.checks.parity import parity_call
 from ascendllm.desired.checks.smoke import smoke_call
 from ascendllm.desired.owner import Owner
+from ascendllm.desired.sources import mount_secret_key
 from ascendllm.desired.template import served_name
 from ascendllm.engine.arguments import PORT
 
@@ -66,7 +68,9 @@ def validation_job(
         template: The revision's recorded pod template, for dummy, which brings its own server.
     """
     validation = spec.validation or Validation()
-    call = _call(check, Given(spec, validation, has_traffic), mmlu_data)
+    call = _with_key(
+        _call(check, Given(spec, validation, has_traffic), mmlu_data), spec.service.api_key_secret
+    )
     timeout = parse_duration(validation.timeout)
     name = names.run_name(owner.name, check, run)
     labels = names.labels(owner.name, **{names.CHECK: check, names.RUN: run})
@@ -129,6 +133,18 @@ def _call(check: str, given: Given, mmlu_data: DataSource | None) -> Call:
         case "parity" if given.validation.parity is not None:
             return parity_call(given.validation.parity)
     raise ValueError(f"{check!r} is not a check that is asked for")
+
+
+def _with_key(call: Call, secret: SecretKey | None) -> Call:
+    """The call with the server's key as a file: an argument list is readable by everyone."""
+    if secret is None:
+        return call
+    mounted = mount_secret_key(secret, "api-key", "/api-key")
+    return replace(
+        call,
+        arguments=[*call.arguments, f"--api-key-file={mounted.path}"],
+        mounted=[*call.mounted, mounted],
+    )
 
 
 def _completion(pods: int) -> dict[str, Any]:

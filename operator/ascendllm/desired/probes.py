@@ -53,11 +53,13 @@ sys.exit(f"no completion yet: {{said}}")
 """
 
 
-def probes(served_name: str) -> dict[str, Any]:
+def probes(served_name: str, grace_when_hung: int | None = None) -> dict[str, Any]:
     """The three probes as fields of a container.
 
     Args:
         served_name: The name that the one completion asks for.
+        grace_when_hung: Seconds that a server which no longer answers is given to end; the pod's
+            own grace period when None.
     """
     health = {"path": "/health", "port": PORT, "scheme": "HTTP"}
     script = _STARTUP.format(port=PORT, model=repr(served_name), seconds=_ASKING_SECONDS)
@@ -80,5 +82,10 @@ def probes(served_name: str) -> dict[str, Any]:
             "periodSeconds": 10,
             "timeoutSeconds": 10,
             "failureThreshold": 6,
+            **(
+                {"terminationGracePeriodSeconds": grace_when_hung}
+                if grace_when_hung is not None
+                else {}
+            ),
         },
     }

@@ -23,7 +23,8 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
     """What makes a revision: the parts of the spec that enter the pods.
 
     Fields at their default are left out, the dependent defaults too, so that writing a default out
-    is no change. `model.kind` only says how to check and is no part of it.
+    is no change. `model.kind` only says how to check and is no part of it; of `service` the API key
+    alone enters the pods.
 
     Args:
         spec: The spec.
@@ -36,6 +37,8 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
         if dumped.get(key)
     }
     inputs["model"].pop("kind", None)
+    if spec.service.api_key_secret is not None:
+        inputs["service"] = {"apiKeySecret": dumped["service"]["apiKeySecret"]}
     if spec.model.served_name == name:
         inputs["model"].pop("servedName")
     implied = spec.engine.model_copy(update={"tensor_parallel_size": None})

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ascendllm.api.lora import LoraSource
-from ascendllm.api.sources import DataFolder, ModelSource, PvcSource
+from ascendllm.api.sources import DataFolder, ModelSource, PvcSource, SecretKey
 
-__all__ = ["DATA_PATH", "Mounted", "mount_adapter", "mount_data", "mount_key", "mount_model"]
+__all__ = [
+    "DATA_PATH",
+    "Mounted",
+    "mount_adapter",
+    "mount_data",
+    "mount_key",
+    "mount_model",
+    "mount_secret_key",
+]
 
 _MODEL_PATH = "/models"
 DATA_PATH = "/mmlu"
@@ -92,6 +100,18 @@ def mount_key(config_map: str, key: str, name: str, folder: str) -> Mounted:
     return Mounted(
         f"{folder}/{key}",
         [{"name": name, "configMap": {"name": config_map, "items": [{"key": key, "path": key}]}}],
+        [{"name": name, "mountPath": folder, "readOnly": True}],
+        [],
+    )
+
+
+def mount_secret_key(secret: SecretKey, name: str, folder: str) -> Mounted:
+    """One key of a Secret as a file, and nothing else of it."""
+    items = [{"key": secret.key, "path": name}]
+    source = {"secretName": secret.name, "items": items}
+    return Mounted(
+        f"{folder}/{name}",
+        [{"name": name, "secret": source}],
         [{"name": name, "mountPath": folder, "readOnly": True}],
         [],
     )

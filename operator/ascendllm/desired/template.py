@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ascendllm.api.engine import Engine
+from ascendllm.api.key_rules import API_KEY_VARIABLE
 from ascendllm.api.runtime import Runtime
+from ascendllm.api.sources import SecretKey
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.devices import devices_part
+from ascendllm.desired.drain import drain, grace_when_hung
 from ascendllm.desired.facts import facts_container
 from ascendllm.desired.group import group_part, shm_size
 from ascendllm.desired.owner import Owner
@@ -25,7 +28,6 @@ from ascendllm.desired.probes import probes
 from ascendllm.desired.sources import Mounted, mount_adapter, mount_model
 from ascendllm.engine.arguments import (
     PORT,
-    SHUTDOWN_TIMEOUT_SECONDS,
     adapter_path,
     serve_arguments,
 )
@@ -38,10 +40,6 @@ __all__ = ["CONTAINER", "pod_template", "served_name"]
 CONTAINER = "vllm"
 
 _PORTS = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
-
-GRACE_SECONDS = SHUTDOWN_TIMEOUT_SECONDS + 30
-"""vLLM ends its children at the drain's end, at the earliest after 5 s: the kubelet must not be
-faster."""
 
 
 def served_name(spec: Spec, name: str) -> str:
@@ -117,7 +115,10 @@ def _pod(
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
             *_adapters(spec),
             _scratch(spec.runtime, spec.nodes),
-            *([Part(container=probes(served_name(spec, owner.name)))] if answers else []),
+            *([_probes(owner, spec)] if answers else []),
+            drain(spec.engine),
+            _spread(owner),
+            _api_key(spec.service.api_key_secret),
         ),
     )
 
@@ -130,7 +131,6 @@ def _account(owner: Owner) -> Part:
             "serviceAccountName": owner.name,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
         },
     )
 
@@ -178,3 +178,36 @@ def _scratch(runtime: Runtime, nodes: int) -> Part:
             {"name": "cache", "mountPath": "/root/.cache"},
         ],
     )
+
+
+def _probes(owner: Owner, spec: Spec) -> Part:
+    return Part(container=probes(served_name(spec, owner.name), grace_when_hung(spec.engine)))
+
+
+def _spread(owner: Owner) -> Part:
+    """One node's end takes as few replicas with it as can be; never does it keep one pending.
+
+    The template does not know how many replicas there are: scaling makes no revision. The
+    revision's label is told apart by its key, since its value is a hash of what stands here.
+    """
+    return Part(
+        pod={
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {names.NAME: owner.name}},
+                    "matchLabelKeys": [names.REVISION],
+                }
+            ]
+        }
+    )
+
+
+def _api_key(secret: SecretKey | None) -> Part:
+    """The key that vLLM asks of its clients, which stands in no argument list."""
+    if secret is None:
+        return Part()
+    reference = {"name": secret.name, "key": secret.key}
+    return Part(env=[{"name": API_KEY_VARIABLE, "valueFrom": {"secretKeyRef": reference}}])

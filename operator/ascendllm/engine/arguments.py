@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from ascendllm.api.engine import Engine
 from ascendllm.engine import options
+from ascendllm.engine.drain import shutdown_timeout
 from ascendllm.engine.in_force import in_force
 
 __all__ = [
     "PORT",
-    "SHUTDOWN_TIMEOUT_SECONDS",
     "adapter_path",
     "serve_arguments",
     "tensor_parallel_size",
@@ -20,9 +20,6 @@ __all__ = [
 
 PORT = 8000
 """The port that the container listens on, whatever the client Service's port is."""
-
-SHUTDOWN_TIMEOUT_SECONDS = 120
-"""How long vLLM finishes requests after SIGTERM; its own default of 0 aborts them."""
 
 
 def tensor_parallel_size(engine: Engine, npus: int) -> int:
@@ -86,7 +83,7 @@ def serve_arguments(
         ("--enable-prefix-caching", engine.enable_prefix_caching),
         ("--additional-config", _json(engine.additional_config)),
         ("--compilation-config", _json(engine.compilation_config)),
-        ("--shutdown-timeout", SHUTDOWN_TIMEOUT_SECONDS),
+        ("--shutdown-timeout", shutdown_timeout(engine)),
     ]
     rendered = [text for flag, value in given if (text := _option(flag, value)) is not None]
     own = written([*_adapters(engine), *(engine.args or [])])

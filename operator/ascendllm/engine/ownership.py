@@ -13,7 +13,7 @@ _BY_OPERATOR = "set by the operator"
 
 OWNED: Mapping[str, str] = {
     "--additional-config": "spec.engine.additionalConfig",
-    "--api-key": "not supported yet: a key in an argument list is readable by everyone",
+    "--api-key": "spec.service.apiKeySecret (a key in an argument list is readable by everyone)",
     "--compilation-config": "spec.engine.compilationConfig",
     "--config": "spec.engine.config (the mapping of the file)",
     "--data-parallel-size": "spec.engine.dataParallelSize",

@@ -17,7 +17,7 @@ from ascendllm.desired.names import FIELD_MANAGER
 
 __all__ = ["differs", "leftover"]
 
-_QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
+_QUANTITIES = frozenset({"averageValue", "limits", "requests", "sizeLimit"})
 _SHARED = frozenset({"ownerReferences"})
 """Lists of which only our own elements are ours."""
 

@@ -43,6 +43,11 @@ KINDS: dict[str, Kind] = {
     "Deployment": Kind("apps", "v1", "deployments", rank=2),
     "LeaderWorkerSet": Kind("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", rank=2),
     "Job": Kind("batch", "v1", "jobs", rank=3),
+    "PodDisruptionBudget": Kind("policy", "v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": Kind("autoscaling", "v2", "horizontalpodautoscalers", rank=3),
+    "ScaledObject": Kind("keda.sh", "v1alpha1", "scaledobjects", rank=3),
+    "HTTPRoute": Kind("gateway.networking.k8s.io", "v1", "httproutes"),
+    "Ingress": Kind("networking.k8s.io", "v1", "ingresses"),
     "Pod": Kind("", "v1", "pods"),
     "Node": Kind("", "v1", "nodes", namespaced=False),
     "Event": Kind("", "v1", "events"),
@@ -62,7 +67,14 @@ CHILDREN = (
 )
 """What belongs to a resource; a pod does through its workload or job."""
 
-OPTIONAL: tuple[str, ...] = ("LeaderWorkerSet",)
+OPTIONAL: tuple[str, ...] = (
+    "LeaderWorkerSet",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "ScaledObject",
+    "HTTPRoute",
+    "Ingress",
+)
 """What belongs to a resource only where its spec asks for it, or where an API server serves the
 kind at all; `optional` knows which resources have one. They are not watched: pods tell enough."""
 

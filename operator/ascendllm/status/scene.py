@@ -37,7 +37,7 @@ class Scene:
     @property
     def wanted(self) -> int:
         """Replicas that are wanted of the spec's revision."""
-        return 0 if self.spec.suspend else self.spec.replicas
+        return self.spec.wanted
 
     def having(self, *standings: Standing) -> list[CheckState]:
         """The checks that stand so."""

@@ -133,6 +133,7 @@ class Stage:
         self.generation = 1
         self.owner = Owner("default", name, UID)
         self.annotations: dict[str, str] = {}
+        self.absent: frozenset[str] = frozenset()
         self.peers: dict[str, dict[str, Any]] = {}
         self.others: list[dict[str, Any]] = []
         """Pods of others, on each of the nodes."""
@@ -170,7 +171,9 @@ class Stage:
         objects = {
             kind: tuple(v for (k, _), v in self.objects.items() if k == kind) for kind in kinds
         }
-        return Observed(resource, self.now, objects, hung=self.hung, faults=self.faults)
+        return Observed(
+            resource, self.now, objects, self.absent, hung=self.hung, faults=self.faults
+        )
 
     def decision(self) -> tuple[Observed, Decision]:
         observed = self.observed()

@@ -13,7 +13,8 @@ from ascendllm.api.parse import parse_spec
 from ascendllm.decide.checks import CHECKS
 from ascendllm.engine import options
 from ascendllm.report.yaml import to_yaml
-from unit.core.stage import Stage
+from ascendllm.settings import Settings
+from unit.core.stage import SETTINGS, Stage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 GOLDEN = REPOSITORY / "tests" / "golden"
@@ -26,7 +27,14 @@ def objects(case: str) -> list[dict[str, Any]]:
     spec = parse_spec(resource)
     nodes = GOLDEN / case / "nodes.yaml"
     told = yaml.safe_load(nodes.read_text()) if nodes.exists() else ()
-    stage = Stage(spec, name=resource["metadata"]["name"], nodes=tuple(told))
+    own = GOLDEN / case / "settings.yaml"
+    settings = yaml.safe_load(own.read_text()) if own.exists() else {}
+    stage = Stage(
+        spec,
+        name=resource["metadata"]["name"],
+        settings=Settings.model_validate(SETTINGS.model_dump() | settings),
+        nodes=tuple(told),
+    )
     asked = spec.validation.model_dump(exclude_none=True) if spec.validation else {}
     checks = [check for check in CHECKS if check in asked]
     if "dummy" in checks:

@@ -6,7 +6,7 @@ names the field, the value, the rule and the remedy. One module a subject.
 
 from __future__ import annotations
 
-from ascendllm.decide.policies import checks, engine, groups, hosts, npus
+from ascendllm.decide.policies import checks, engine, groups, hosts, kinds, npus
 from ascendllm.decide.policies.given import Input, Policy, mmlu_data
 from ascendllm.exceptions import SpecError
 
@@ -36,6 +36,8 @@ POLICIES: tuple[Policy, ...] = (
     checks.reference_in_another_store,
     checks.dummy_over_nodes,
     checks.no_data_set,
+    kinds.gateway_without_its_api,
+    kinds.zero_without_keda,
 )
 
 

@@ -21,7 +21,7 @@ class Input:
         settings: None where the operator's settings are not known (`ascendllm render` without
             `--settings`): what depends on them is then not judged.
         name: The resource's.
-        absent: Kinds that the API server does not serve.
+        absent: Kinds that the API server does not serve, of those that not every one has.
     """
 
     spec: Spec

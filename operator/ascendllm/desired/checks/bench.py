@@ -20,7 +20,7 @@ def bench_call(given: Given) -> Call:
     bench = given.validation.bench or BenchCheck()
     sharegpt = bench.dataset.sharegpt if bench.dataset is not None else None
     files = data_files(sharegpt, _DATA_PATH) if sharegpt is not None else Files()
-    npus = given.spec.npus * given.spec.replicas
+    npus = given.spec.npus * given.spec.wanted
     streams = max(bench.sweep or [bench.concurrency]) / bench.shards
     memory = 1 + int((streams - 1) // _STREAMS_PER_GIB)
     return Call(

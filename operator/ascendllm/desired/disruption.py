@@ -1,0 +1,30 @@
+"""The PodDisruptionBudget: of several replicas one at a time may be taken away by a drain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+
+__all__ = ["disruption_budget"]
+
+
+def disruption_budget(owner: Owner, served: str) -> dict[str, Any]:
+    """The PodDisruptionBudget `NAME` of the served revision's pods.
+
+    Args:
+        owner: Whose pods.
+        served: The served revision.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": owner.metadata(owner.name, names.labels(owner.name)),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": names.serving_labels(owner.name, served)},
+            # A pod that can't get ready serves nobody: it must not keep a node from being drained.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }

@@ -1,0 +1,50 @@
+"""The way down: a pod that ends answers first what it was asked.
+
+The pod leaves the Services' endpoints when its deletion is noted, and the nodes take a moment to
+hear of it: until then new requests still come, so that SIGTERM has to wait (`preStop`). vLLM then
+takes no new requests and finishes those in flight, for as long as `--shutdown-timeout` says; its
+own default of 0 aborts them. The kubelet must be more patient than both together.
+"""
+
+from __future__ import annotations
+
+from ascendllm.api.engine import Engine
+from ascendllm.desired.part import Part
+from ascendllm.engine.drain import LEAST_SECONDS, shutdown_timeout
+
+__all__ = ["drain", "grace_when_hung"]
+
+_LEAVING_SECONDS = 5
+"""Until every node's proxy has heard that the pod is no endpoint any more."""
+
+_ENDING_SECONDS = 30
+"""vLLM ends its children at the drain's end, at the earliest after 5 s."""
+
+
+def drain(engine: Engine) -> Part:
+    """The time that a pod is given to end.
+
+    Args:
+        engine: How long the longest request may take.
+    """
+    return Part(
+        pod={"terminationGracePeriodSeconds": _grace_seconds(shutdown_timeout(engine))},
+        container={
+            # By the image's own command: the kubelet's own `sleep` is younger than Kubernetes 1.29.
+            "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(_LEAVING_SECONDS)]}}}
+        },
+    )
+
+
+def grace_when_hung(engine: Engine) -> int | None:
+    """Seconds for a server that the liveness probe has given up: it finishes nothing.
+
+    None where that is what any pod is given.
+    """
+    longer = shutdown_timeout(engine) > LEAST_SECONDS
+    return _grace_seconds(LEAST_SECONDS) if longer else None
+
+
+def _grace_seconds(timeout: int) -> int:
+    """From a pod's deletion until what is left of it is killed."""
+    return _LEAVING_SECONDS + timeout + _ENDING_SECONDS
