@@ -12,8 +12,9 @@ from cluster.errors import ClusterError
 
 __all__ = ["set_up"]
 
-_WRITTEN = ("/opt", "/var/lib", "/var/log")
-"""Host folders that the node writes to: kubelet, CNI and the people who put models in /opt."""
+_WRITTEN = ("/etc", "/opt", "/var/lib", "/var/log")
+"""Host folders that are written to: by kubelet and CNI, by who puts models in /opt, and by who
+gives the node an /etc/hccn.conf."""
 
 _KERNEL_SETTINGS = {
     "kernel/keys/root_maxbytes": "25000000",

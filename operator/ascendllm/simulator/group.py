@@ -3,9 +3,10 @@
 As vllm 0.18.0 has it (`engine/arg_utils.py`, `entrypoints/cli/serve.py`, and vllm-ascend's
 `patch/platform/patch_multiproc_executor.py`): the leader binds to the address that it is given,
 which must be an IP; it listens for clients only once every other process has joined. A process with
-`--headless` has no HTTP, joins at the leader's address, and tries until it is there. What becomes
-of one whose partners go away differs by backend and phase in the real one; here it always ends, the
-leader with a dead engine.
+`--headless` has no HTTP, joins at the leader's address, and tries until it is there. When the
+leader goes away it hangs, as a rank does that waits for its next step, until it is told to end.
+What becomes of a leader whose workers go away differs by backend and phase in the real one; here it
+ends with a dead engine.
 """
 
 from __future__ import annotations

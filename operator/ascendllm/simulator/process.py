@@ -88,12 +88,12 @@ async def _follow(config: ServerConfig, place: Place, terminated: asyncio.Event)
     failed = await _load(config, terminated)
     if failed is not None:
         return failed
-    if await _first(reader.read(), terminated) is None:
-        _log("Shutting down.")
-        writer.close()
-        return 0
-    _log("the leader is gone", "ERROR")
-    return 1
+    if await _first(reader.read(), terminated) is not None:
+        _log("the leader is gone: nothing will be computed any more", "ERROR")
+        await terminated.wait()
+    _log("Shutting down.")
+    writer.close()
+    return 0
 
 
 async def _first(step: Coroutine[Any, Any, T], terminated: asyncio.Event) -> T | None:

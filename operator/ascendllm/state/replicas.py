@@ -27,10 +27,15 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether it answers: its leader does, and every pod that computes for it is there."""
+        """Whether it answers: its leader does, and every pod that computes for it is there.
+
+        One of a group that was restarted has lost the others: the group is about to be made anew,
+        though all of it may look ready for a moment.
+        """
         size = max(pod.size for pod in self.pods)
-        leads = not self.pods[0].worker
-        return leads and len(self.pods) == size and all(pod.ready for pod in self.pods)
+        whole = not self.pods[0].worker and len(self.pods) == size
+        torn = size > 1 and any(pod.restarts for pod in self.pods)
+        return whole and not torn and all(pod.ready for pod in self.pods)
 
 
 def replicas(pods: Sequence[Pod]) -> tuple[Replica, ...]:

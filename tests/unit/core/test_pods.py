@@ -50,13 +50,18 @@ def of_group(number: int, index: int, **changes: Any) -> dict[str, Any]:
     name = f"llama-rev-{number}" + (f"-{index}" if index else "")
     role = "ascendllm.io/worker-of" if index else "ascendllm.io/revision"
     ready = {"type": "Ready", "status": changes.pop("ready", "True")}
+    container = {"name": "vllm", "restartCount": changes.pop("restarts", 0)}
     return {
         "metadata": {
             "name": name,
             "labels": {role: "rev", "leaderworkerset.sigs.k8s.io/group-index": str(number)},
             "annotations": {"leaderworkerset.sigs.k8s.io/size": changes.pop("size", "2")},
         },
-        "status": {"phase": "Running", "conditions": [ready]},
+        "status": {
+            "phase": "Running",
+            "conditions": [ready],
+            "containerStatuses": [container],
+        },
     }
 
 
@@ -79,6 +84,7 @@ def test_a_group_is_ready_when_all_of_it_is() -> None:
     assert ready(of_group(0, 1), of_group(1, 0), of_group(0, 0), of_group(1, 1)) == [True, True]
     assert ready(of_group(0, 0), of_group(0, 1, ready="False")) == [False]
     assert ready(of_group(0, 0, ready="False"), of_group(0, 1)) == [False]
+    assert ready(of_group(0, 0), of_group(0, 1, restarts=1)) == [False], "it has lost its leader"
     assert ready(of_group(0, 0)) == [False], "its worker is gone"
     assert ready(of_group(0, 1)) == [False], "its leader is gone"
     assert ready(of_group(0, 1), of_group(0, 2, size="2")) == [False], "no leader among as many"
