@@ -50,10 +50,11 @@ CPU := images/vllm-cpu/requirements.in --override images/vllm-cpu/overrides.txt
 
 .PHONY: lock
 lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgrade for newer ones)
-	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --extra checks --group dev - -o tests/requirements.txt
+	printf 'hatchling\neditables\n' | $(LOCK) $(LOCK_ARGS) pyproject.toml --extra operator --extra checks --extra download --group dev - -o tests/requirements.txt
 	echo hatchling | $(LOCK) - -c tests/requirements.txt -o images/build-requirements.txt
 	$(LOCK) pyproject.toml --extra operator -c tests/requirements.txt -o images/operator/requirements.txt
 	$(LOCK) pyproject.toml --extra checks -c tests/requirements.txt -o images/validator/requirements.txt
+	$(LOCK) pyproject.toml --extra download -c tests/requirements.txt -o images/downloader/requirements.txt
 	$(LOCK) pyproject.toml -c tests/requirements.txt -o images/simulator/requirements.txt
 	$(LOCK) pyproject.toml --extra evals -c images/validator/requirements.txt \
 	  $(SOURCES:%=--no-emit-package %) -o images/evals/requirements.txt

@@ -5,6 +5,7 @@ AscendError
 ├── SettingsError       the operator's own settings are wrong
 ├── ClusterError        the API server refused, failed, or did not answer
 ├── CheckError          a check reached no verdict: becomes a result `Error` with this reason
+├── DownloadError       a model did not come whole from where it is
 └── UsageError          an argument list that `vllm serve` would refuse
 """
 
@@ -14,6 +15,7 @@ __all__ = [
     "AscendError",
     "CheckError",
     "ClusterError",
+    "DownloadError",
     "SettingsError",
     "SpecError",
     "UsageError",
@@ -72,6 +74,22 @@ class CheckError(AscendError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class DownloadError(AscendError):
+    """A model could not be brought from its source into a folder.
+
+    Args:
+        reason: CamelCase, as it stands in a condition, such as `VolumeFull`.
+        message: What was wanted, what was seen, and the remedy.
+        again: Whether the same download may succeed later, with nothing mended by anybody.
+    """
+
+    def __init__(self, reason: str, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.again = again
 
 
 class UsageError(AscendError):

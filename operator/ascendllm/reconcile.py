@@ -18,16 +18,19 @@ from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
 from ascendllm.decide.needs import (
+    CachesNeeded,
     CapacityNeeded,
     CrashNeeded,
+    FillingNeeded,
     LoadingNeeded,
     LookupNeeded,
     NodesNeeded,
     PeerNeeded,
     RequestsNeeded,
 )
-from ascendllm.decide.plan import Plan
+from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
+from ascendllm.desired.cache import is_retained
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
 from ascendllm.kube.capacity import Capacity
@@ -35,7 +38,7 @@ from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
 from ascendllm.kube.findings import Findings
-from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
+from ascendllm.kube.kinds import CHILDREN, FILLING, KINDS, OPTIONAL
 from ascendllm.kube.optional import OptionalKinds
 from ascendllm.kube.pod_logs import PodLogs
 from ascendllm.kube.run_cache import RunCache
@@ -57,8 +60,8 @@ _UNWATCHED_SECONDS = 30.0
 label, an object of somebody else's."""
 
 
-class _NameTakenError(SpecError):
-    """An object of one of our names is somebody else's."""
+class _RefusedError(SpecError):
+    """An object cannot be as it should: it is somebody else's, or the API server refuses it."""
 
 
 class Reconciler:
@@ -118,7 +121,7 @@ class Reconciler:
                 await self._carry_out(owner, decision.plan, observed)
                 await self._tell_replaced(resource, decision, observed)
                 wake = _wake(decision, observed)
-            except _NameTakenError as problem:
+            except _RefusedError as problem:
                 decision = replace(decision, problem=problem)
                 wake = _UNWATCHED_SECONDS
             status = build_status(owner, spec, observed, decision)
@@ -178,6 +181,10 @@ class Reconciler:
             case PeerNeeded(name=name):
                 peer = await self._cluster.get(KIND, owner.namespace, name)
                 return replace(observed, peers={**observed.peers, name: peer})
+            case CachesNeeded(claims=claims):
+                return await self._look_at_caches(owner, claims, observed)
+            case FillingNeeded():
+                return await self._look_at_filling(owner, observed)
             case RequestsNeeded(run=run):
                 text = await self._runs.text(owner.namespace, run, "requests.json")
                 return replace(observed, requests={**observed.requests, run: text})
@@ -192,9 +199,33 @@ class Reconciler:
                 return replace(observed, crashes={**observed.crashes, uid: cause})
         raise AssertionError(f"nobody can look up {needed!r}")
 
+    async def _look_at_caches(
+        self, owner: Owner, claims: tuple[str, ...], observed: Observed
+    ) -> Observed:
+        kind = "PersistentVolumeClaim"
+        records, made, named = await asyncio.gather(
+            self._runs.list(owner.namespace, names.CACHE),
+            self._cluster.list(kind, owner.namespace, names.CACHE),
+            asyncio.gather(*(self._cluster.get(kind, owner.namespace, name) for name in claims)),
+        )
+        shared = {"ConfigMap": records, kind: made}
+        return replace(
+            observed,
+            shared={**observed.shared, **shared},
+            claims=dict(zip(claims, named, strict=True)),
+        )
+
+    async def _look_at_filling(self, owner: Owner, observed: Observed) -> Observed:
+        lists = await asyncio.gather(
+            *(self._cluster.list(kind, owner.namespace, names.CACHE) for kind in FILLING)
+        )
+        return replace(
+            observed, shared={**observed.shared, **dict(zip(FILLING, lists, strict=True))}
+        )
+
     async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:
         """Records first, then deletions, then what acts on the records."""
-        wanted = [item for item in plan.apply if self._needed(item, observed)]
+        wanted = [item for item in plan.apply if self._needed(owner, item, observed)]
         before = {handover.target: handover.source for handover in plan.handovers}
         ranks = sorted({KINDS[item["kind"]].rank for item in wanted} | {0})
         for rank in ranks:
@@ -204,27 +235,53 @@ class Reconciler:
                 for item in batch
             )
             if rank == 0:
+                # Given up before the revision that tells of it is deleted.
+                await _all(self._release(owner, ref, observed) for ref in plan.release)
                 await _all(
                     self._cluster.delete(
                         ref.kind,
                         owner.namespace,
                         ref.name,
                         found["metadata"]["uid"],
-                        ref.grace_seconds,
+                        grace_seconds=ref.grace_seconds,
                     )
                     for ref in plan.delete
                     if (found := observed.find(ref.kind, ref.name)) is not None
                     and "deletionTimestamp" not in found["metadata"]
                 )
 
-    def _needed(self, item: Object, observed: Observed) -> bool:
+    def _needed(self, owner: Owner, item: Object, observed: Observed) -> bool:
         live = observed.find(item["kind"], item["metadata"]["name"])
         if live is None:
             return True
         if "deletionTimestamp" in live["metadata"] or live.get("immutable"):
             return False
         # A job's fields are immutable: it stays as it was started.
-        return item["kind"] != "Job" and differs(item, live)
+        return item["kind"] != "Job" and (
+            differs(item, live, manager=_manager(owner, item)) or _is_kept_by_owners(item, live)
+        )
+
+    async def _release(self, owner: Owner, ref: Ref, observed: Observed) -> None:
+        """Take ourselves out of a shared object; the last one out takes it away."""
+        found = observed.find(ref.kind, ref.name)
+        if found is None or "deletionTimestamp" in found["metadata"]:
+            return
+        metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid")}
+        empty = {"apiVersion": KINDS[ref.kind].api_version, "kind": ref.kind, "metadata": metadata}
+        # A claim cannot be without these; they are the same for everybody.
+        fixed = ("accessModes", "storageClassName", "resources")
+        spec = {key: found["spec"][key] for key in fixed if key in found.get("spec", {})}
+        manager = names.sharing_manager(owner.name)
+        try:
+            left = await self._cluster.apply({**empty, **({"spec": spec} if spec else {})}, manager)
+        except ClusterError as error:
+            if error.status in (404, 409):
+                # Gone, or another by now.
+                return
+            raise
+        if not left["metadata"].get("ownerReferences"):
+            uid, version = left["metadata"]["uid"], left["metadata"]["resourceVersion"]
+            await self._cluster.delete(ref.kind, owner.namespace, ref.name, uid, version=version)
 
     async def _apply(
         self, owner: Owner, item: Object, observed: Observed, goes_on_from: str | None = None
@@ -241,11 +298,20 @@ class Reconciler:
         if observed.find(kind, name) is None:
             there = await self._cluster.get(kind, owner.namespace, name)
             if there is not None:
-                _refuse_foreign(owner, kind, there)
+                _refuse_foreign(owner, kind, there, _cache_of(item))
         if kind in OPTIONAL:
             self._optional.applied((owner.namespace, owner.name), kind)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
-        patch = leftover(item, await self._cluster.apply(item))
+        try:
+            applied = await self._cluster.apply(item, _manager(owner, item))
+        except ClusterError as error:
+            if kind == "PersistentVolumeClaim" and error.status in (403, 422):
+                raise _claim_refused(item, error) from error
+            raise
+        if _is_kept_by_owners(item, applied):
+            nobodys = {"metadata": {"ownerReferences": None}}
+            await self._cluster.merge(kind, owner.namespace, name, nobodys)
+        patch = leftover(item, applied)
         if patch:
             await self._cluster.merge(kind, owner.namespace, name, patch)
 
@@ -338,9 +404,38 @@ def _owned_by(uid: str, item: Object) -> bool:
     return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
 
 
-def _refuse_foreign(owner: Owner, kind: str, there: Object) -> None:
+def _cache_of(item: Object) -> str | None:
+    """The cache that a shared object is of; None for one of ours alone."""
+    value = (item["metadata"].get("labels") or {}).get(names.CACHE)
+    return value if isinstance(value, str) else None
+
+
+def _manager(owner: Owner, item: Object) -> str:
+    """As whom an object is applied: what resources share, each applies as itself."""
+    if _cache_of(item) is not None and item["kind"] in ("ConfigMap", "PersistentVolumeClaim"):
+        return names.sharing_manager(owner.name)
+    return names.FIELD_MANAGER
+
+
+def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
+    """A quota, or a storage class that enlarges nothing: only the spec's writer can mend it."""
+    size = item["spec"]["resources"]["requests"]["storage"]
+    return _RefusedError(
+        "ClaimRefused",
+        f"spec.model.cache: claim {item['metadata']['name']} of {size} is refused: "
+        f"{error.message}; set size and storageClassName to what the namespace's quota and the "
+        "storage class allow, or name a claim of yours by claimName",
+    )
+
+
+def _is_kept_by_owners(item: Object, live: Object) -> bool:
+    """Whether a claim that is to stay would go with somebody who owns it."""
+    return is_retained(item) and bool(live["metadata"].get("ownerReferences"))
+
+
+def _refuse_foreign(owner: Owner, kind: str, there: Object, cache: str | None = None) -> None:
     metadata = there["metadata"]
-    if _owned_by(owner.uid, there):
+    if _owned_by(owner.uid, there) or (cache is not None and _cache_of(there) == cache):
         return
     of_predecessor = any(
         ref.get("kind") == KIND and ref.get("name") == owner.name
@@ -350,7 +445,7 @@ def _refuse_foreign(owner: Owner, kind: str, there: Object) -> None:
         raise ClusterError(
             409, "Waiting", f"{kind} {metadata['name']} of a deleted resource is still there"
         )
-    raise _NameTakenError(
+    raise _RefusedError(
         "NameTaken",
         f"{kind} {metadata['name']} exists and is not ours: it is left alone; delete or rename it, "
         "or give the AscendLLM another metadata.name",

@@ -58,6 +58,9 @@ class Settings(BaseModel):
     """The NPU driver's files on the nodes, mounted where `runtime.driverMounts` is hostPath; a
     folder's path ends with a slash."""
 
+    downloader_image: Annotated[str, Field(min_length=1)] = "ascendllm/downloader:0.1.0"
+    """The image of the jobs that download models."""
+
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
 

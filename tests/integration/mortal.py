@@ -36,8 +36,8 @@ class Mortal:
     async def log(self, *about: Any, **form: Any) -> str:
         return await self._api.log(*about, **form)
 
-    async def apply(self, item: Object) -> Object:
-        return self._counted(await self._alive().apply(item))
+    async def apply(self, item: Object, *manager: str) -> Object:
+        return self._counted(await self._alive().apply(item, *manager))
 
     async def apply_status(self, item: Object) -> Object:
         return self._counted(await self._alive().apply_status(item))
@@ -51,8 +51,8 @@ class Mortal:
     async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
         return self._counted(await self._alive().merge(kind, namespace, name, patch))
 
-    async def delete(self, *about: Any) -> None:
-        self._counted(await self._alive().delete(*about))
+    async def delete(self, *about: Any, **form: Any) -> None:
+        self._counted(await self._alive().delete(*about, **form))
 
     def _alive(self) -> ApiServer:
         if self.writes >= self._life:

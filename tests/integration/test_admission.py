@@ -16,7 +16,7 @@ from cluster.errors import ClusterError as KubectlError
 from integration.admin import Admin
 from integration.conftest import REPOSITORY
 from integration.world import World, resource
-from unit.core import check_rules, edge_rules, placement_rules
+from unit.core import check_rules, edge_rules, placement_rules, source_rules
 
 DATA = {"pvc": {"claimName": "mmlu"}}
 BASELINE = {"value": 66.7, "average": "macro"}
@@ -49,12 +49,6 @@ RULES: list[tuple[str, Any, str]] = [
     ("validation", {}, "ask for at least one check"),
     ("validation", {"smoke": None}, "ask for at least one check"),
     ("validation.bench", {"requests": 3}, "requests must be at least concurrency"),
-    ("model.source", {}, "give exactly one source: hostPath or pvc"),
-    (
-        "model.source",
-        {"hostPath": "/a", "pvc": {"claimName": "b"}},
-        "give exactly one source: hostPath or pvc",
-    ),
     ("model.source", {"hostPath": "/a/../etc"}, "must not contain '..'"),
     ("model.source", {"hostPath": "/.."}, "must not contain '..'"),
     ("model.source", {"pvc": {"claimName": "a", "path": "b/../.."}}, "must not contain '..'"),
@@ -81,6 +75,7 @@ RULES: list[tuple[str, Any, str]] = [
     ("rollout.progressDeadline", "99999h", "must be from 10s to 168h"),
     ("validation.timeout", "1s", "must be from 10s to 168h, such as 30m or 1h30m"),
     *edge_rules.RULES,
+    *source_rules.RULES,
     *((f"placement.{path}", value, told) for path, value, told in placement_rules.RULES),
     *((f"validation.{path}", value, told) for path, value, told in check_rules.RULES),
 ]
@@ -193,6 +188,7 @@ BOUNDS: list[tuple[str, Any]] = [
     ("validation.job.nodeSelector", {f"a{n}": "b" for n in range(33)}),
     ("validation.job.tolerations", [{"effect": "Never"}]),
     *edge_rules.BOUNDS,
+    *source_rules.BOUNDS,
     *((f"placement.{path}", value) for path, value in placement_rules.BOUNDS),
     *((f"validation.{path}", value) for path, value in check_rules.BOUNDS),
 ]
@@ -216,8 +212,8 @@ async def test_a_bound_is_kept_and_the_field_named(admin: Admin, path: str, valu
         "service.ingress.rules",
         "placement.affinity.nodes",
         "placement.queue",
-        "model.source.huggingface",
-        "model.caches",
+        "model.source.gcs",
+        "model.cache.folder",
         "runtime.drivers",
         "engine.maxModelLength",
         "validation.dummies",
@@ -279,6 +275,7 @@ EDGES: list[tuple[str, Any]] = [
     ("model.source", {"pvc": {"claimName": "a", "path": "b..c/d"}}),
     ("npu.resource", "huawei.com/Ascend910-2c"),
     *edge_rules.ACCEPTED,
+    *source_rules.ACCEPTED,
     *((f"placement.{path}", value) for path, value in placement_rules.ACCEPTED),
     *((f"validation.{path}", value) for path, value in check_rules.ACCEPTED),
 ]
@@ -377,7 +374,7 @@ async def test_kubectl_apply_refuses_and_says_so(world: World) -> None:
     with pytest.raises(KubectlError, match=r'unknown field "spec\.engine\.maxModelLength"'):
         world.kubectl("apply", "-f", "-", text=yaml.safe_dump(item))
     item = resource(model={"source": {}})
-    with pytest.raises(KubectlError, match="give exactly one source: hostPath or pvc"):
+    with pytest.raises(KubectlError, match="give exactly one source: hostPath, pvc"):
         world.kubectl("apply", "-f", "-", text=yaml.safe_dump(item))
 
 

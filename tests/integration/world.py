@@ -32,6 +32,7 @@ SETTINGS = {
     "hostPathPrefixes": "/opt/atomgit",
     "runtimeRepository": "registry.test/vllm-ascend",
     "validatorImage": "registry.test/validator:1",
+    "downloaderImage": "registry.test/downloader:1",
     "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
 }
 

@@ -92,6 +92,7 @@ def test_the_images_bear_the_package_version(checkout: Path) -> None:
         "localhost/ascendllm/operator:4.5.6",
         "localhost/ascendllm/validator:4.5.6",
         "localhost/ascendllm/evals:4.5.6",
+        "localhost/ascendllm/downloader:4.5.6",
         "localhost/ascendllm/vllm-ascend:v0.18.0rc1-a3",
         "localhost/ascendllm/vllm-cpu:v0.18.0",
     ]
@@ -109,7 +110,7 @@ def test_an_unknown_image_is_refused(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert images.main(["build", "vllm"]) == 1
     assert (
-        "no image vllm; there are operator, validator, evals, simulator, vllm-cpu"
+        "no image vllm; there are operator, validator, evals, downloader, simulator, vllm-cpu"
         in capsys.readouterr().err
     )
 

@@ -31,6 +31,7 @@ OPERATOR_MAY = {
     "batch/jobs": CHILD,
     "/configmaps": CHILD,
     "/services": CHILD,
+    "/persistentvolumeclaims": CHILD - {"watch"},
     "/serviceaccounts": CHILD,
     "rbac.authorization.k8s.io/roles": CHILD - {"watch"},
     "rbac.authorization.k8s.io/rolebindings": CHILD - {"watch"},

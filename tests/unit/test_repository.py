@@ -42,7 +42,8 @@ MACHINE_PATHS = [
 
 TESTS = "tests/requirements.txt"
 BUILD = "images/build-requirements.txt"
-IMAGES = [f"images/{name}/requirements.txt" for name in ("operator", "validator", "simulator")]
+SMALL = ("operator", "validator", "downloader", "simulator")
+IMAGES = [f"images/{name}/requirements.txt" for name in SMALL]
 EVALS = "images/evals/requirements.txt"
 EVALS_SOURCES = "images/evals/source-requirements.txt"
 VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
@@ -135,10 +136,11 @@ def test_a_lock_pins_and_hashes_every_package(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "wanted"),
     [
-        (TESTS, direct(extras=("operator", "checks"), groups=("dev",))),
+        (TESTS, direct(extras=("operator", "checks", "download"), groups=("dev",))),
         (IMAGES[0], direct(extras=("operator",))),
         (IMAGES[1], direct(extras=("checks",))),
-        (IMAGES[2], direct()),
+        (IMAGES[2], direct(extras=("download",))),
+        (IMAGES[3], direct()),
         (EVALS, direct(extras=("evals",))),
         (BUILD, [Requirement(text) for text in PROJECT["build-system"]["requires"]]),
     ],
@@ -184,7 +186,7 @@ def test_the_small_images_hold_no_library_of_the_operator(lock: str) -> None:
     assert not (extra | {"torch", "vllm"}) & locked(lock).keys()
 
 
-@pytest.mark.parametrize("name", ["operator", "validator", "simulator"])
+@pytest.mark.parametrize("name", SMALL)
 def test_a_dockerfile_takes_any_base_and_names_a_fixed_one(name: str) -> None:
     text = (REPOSITORY / "images" / name / "Dockerfile").read_text(encoding="utf-8")
     [base] = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
@@ -196,7 +198,8 @@ def test_a_dockerfile_takes_any_base_and_names_a_fixed_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "user"), [("operator", ["65532:65532"]), ("validator", ["65532:65532"])]
+    ("name", "user"),
+    [(name, ["65532:65532"]) for name in ("operator", "validator", "downloader")],
 )
 def test_an_image_of_ours_is_not_run_as_root(name: str, user: list[str]) -> None:
     text = (REPOSITORY / "images" / name / "Dockerfile").read_text(encoding="utf-8")

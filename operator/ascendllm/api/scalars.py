@@ -18,6 +18,8 @@ __all__ = [
     "AbsolutePath",
     "Duration",
     "Hostname",
+    "HubRepository",
+    "HubRevision",
     "ImageReference",
     "KeyValue",
     "NamespaceName",
@@ -116,6 +118,26 @@ RelativePath = Annotated[
 ImageReference = Annotated[
     str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$")
 ]
+
+HubRepository = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=200,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+    ),
+]
+"""A repository of a hub, `owner/name`."""
+
+HubRevision = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9_-])?$",
+    ),
+]
+"""A branch, a tag or a commit of a hub's repository."""
 
 ResourceName = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""Folders and files that a resource names: where a model, a data set or a reference is."""
+"""Folders and files that a resource names: where a data set or a reference is, or a model."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ascendllm.api.scalars import (
 )
 
 __all__ = [
+    "ENDPOINT",
     "DataFiles",
     "DataFolder",
     "DataSource",
     "LocalObject",
-    "ModelSource",
     "PvcSource",
     "S3Source",
     "SecretKey",
     "same_store",
 ]
 
-_ENDPOINT = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$"
+ENDPOINT = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$"
 """No user, no query: what stands in a resource is read by many."""
 
 
@@ -72,7 +72,7 @@ class S3Source(ResourceModel):
     ]
     """s3://bucket/key; a key that ends with / is a folder."""
 
-    endpoint: Annotated[str, Field(max_length=256, pattern=_ENDPOINT)] | None = None
+    endpoint: Annotated[str, Field(max_length=256, pattern=ENDPOINT)] | None = None
     """The store's address, such as https://obs.cn-north-4.myhuaweicloud.com; AWS's own when
     unset."""
 
@@ -94,31 +94,6 @@ def same_store(one: DataFiles | None, other: DataFiles | None) -> bool:
         == (stores[0].endpoint, stores[0].region, stores[0].credentials_secret)
         for store in stores
     )
-
-
-class ModelSource(ResourceModel):
-    """Where the weights are; exactly one of the fields."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "[has(self.hostPath), has(self.pvc)].exists_one(x, x)",
-                "give exactly one source: hostPath or pvc",
-            )
-        )
-    )
-
-    host_path: AbsolutePath | None = None
-    """A folder of the node, under a prefix that the operator's owner allows."""
-
-    pvc: PvcSource | None = None
-    """A folder on a claim; mounted read-only."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.host_path is None) == (self.pvc is None):
-            raise ValueError("give exactly one source: hostPath or pvc")
-        return self
 
 
 _ONE_FOLDER = cel(

@@ -10,6 +10,7 @@ from ascendllm.cli.lazy import LazyGroup
 __all__ = ["cli"]
 
 COMMANDS = {
+    "download": "Bring a model from a hub or a store into a folder.",
     "operator": "Run the controller.",
     "parity": "Record a reference for `validate parity`.",
     "render": "Print the Kubernetes objects that a resource becomes, without a cluster.",

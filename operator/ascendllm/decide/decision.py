@@ -13,6 +13,7 @@ from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
+from ascendllm.decide.download import Download, downloads, releases
 from ascendllm.decide.extras import extras
 from ascendllm.decide.fit import fitting
 from ascendllm.decide.plan import Plan
@@ -50,6 +51,7 @@ class Decision:
         states: Where each check stands, in order.
         demand: What asks for the checks to run though nothing has changed.
         care: What is done about pods that can't go on.
+        downloads: What the spec's revision reads that is downloaded, and how far it is.
     """
 
     plan: Plan
@@ -60,6 +62,7 @@ class Decision:
     states: tuple[CheckState, ...] = ()
     demand: Demand = field(default_factory=Demand)
     care: Care = field(default_factory=Care)
+    downloads: tuple[Download, ...] = ()
 
 
 def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> Decision:
@@ -96,8 +99,16 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         state.standing is Standing.FINISHED and not state.passed for state in standing
     )
     rehearsed = all(state.passed for state in standing if state.check in BEFORE_LOADING)
+    fetched = downloads(owner, spec, observed, settings, demand)
     rollout = roll_out(
-        owner, spec, revision, observed, refuted=refuted, demand=demand, rehearsed=rehearsed
+        owner,
+        spec,
+        revision,
+        observed,
+        refuted=refuted,
+        demand=demand,
+        before=next((item.stage for item in fetched if item.stage is not None), None),
+        rehearsed=rehearsed,
     )
     rollout = explained(fitting(rollout, spec, revision), observed)
     if rollout.held:
@@ -118,6 +129,8 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         notes,
     )
     plan = Plan(apply=(record, service_account(owner), client_service(owner, spec.service, served)))
+    for item in fetched:
+        plan += item.plan
     plan += rollout.plan
     settled = served == revision.hash and all(
         state.passed and not state.under_way for state in states
@@ -141,7 +154,8 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         loaded = revision.hash if rollout.available else None
         plan += sweep(context, {revision.hash, served, *proven}, loaded, _needed(states))
     plan += care.plan
-    return Decision(plan, None, revision, served, rollout, states, demand, care)
+    plan += releases(owner, spec, observed, plan)
+    return Decision(plan, None, revision, served, rollout, states, demand, care, fetched)
 
 
 def _schedule_notes(

@@ -7,8 +7,10 @@ one of these, so that at rest nothing more is read than that.
 from __future__ import annotations
 
 __all__ = [
+    "CachesNeeded",
     "CapacityNeeded",
     "CrashNeeded",
+    "FillingNeeded",
     "LoadingNeeded",
     "LookupNeeded",
     "NodesNeeded",
@@ -83,3 +85,19 @@ class LoadingNeeded(_LogNeeded):
 
 class CrashNeeded(_LogNeeded):
     """Why a server crashed stands in its log, further up than the kubelet keeps."""
+
+
+class CachesNeeded(LookupNeeded):
+    """The namespace's caches: the model is downloaded, or an earlier revision's was.
+
+    Args:
+        claims: Users' claims that are to be looked at as well.
+    """
+
+    def __init__(self, claims: tuple[str, ...]) -> None:
+        super().__init__(*claims)
+        self.claims = claims
+
+
+class FillingNeeded(LookupNeeded):
+    """What fills the namespace's caches: one of ours is not complete yet."""

@@ -47,12 +47,14 @@ class Plan:
         delete: What is not wanted any more.
         wake_at: When time alone changes what is to be done.
         handovers: What is copied as a new run's ConfigMap is made.
+        release: Shared objects that are not used any more; the last user's go.
     """
 
     apply: tuple[Mapping[str, Any], ...] = ()
     delete: tuple[Ref, ...] = ()
     wake_at: datetime | None = None
     handovers: tuple[Handover, ...] = ()
+    release: tuple[Ref, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
@@ -60,6 +62,7 @@ class Plan:
             self.delete + other.delete,
             earliest((self.wake_at, other.wake_at)),
             self.handovers + other.handovers,
+            self.release + other.release,
         )
 
 

@@ -84,8 +84,8 @@ def roll_out(
         refuted: A check of a revision without clients has failed or reached no verdict, by the
             present bounds, and nothing stands that asks for it again.
         demand: What stands; a new revalidate value has what missed its deadline raised again.
-        before: What must be there before a workload that isn't there yet takes NPUs, such as the
-            model's files; None where nothing is missing.
+        before: What must be there before a workload that is not there, or at 0, takes NPUs, such
+            as the model's files; None where nothing is missing.
         rehearsed: Nothing else needs the NPUs first, such as a check with random weights.
     """
     wanted = spec.wanted
@@ -112,7 +112,9 @@ def roll_out(
         noted = annotations if raised else {}
         started_at = _past(noted.get(names.STARTED_AT), observed) or now
         loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
-    waiting = live is None and bool(before or others or still_there or not rehearsed)
+    waiting = (live is None and bool(before or others or still_there or not rehearsed)) or (
+        not raised and before is not None
+    )
     apply = [headless_service(owner, revision.hash)]
     if not waiting:
         apply.append(

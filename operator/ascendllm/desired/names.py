@@ -7,22 +7,27 @@ import json
 from typing import Any
 
 __all__ = [
+    "CACHE",
+    "CACHES",
     "CHECK",
     "FIELD_MANAGER",
     "JOB_STATE",
     "LOADED_AT",
     "MANAGED_BY",
     "NAME",
+    "RETAIN",
     "REVISION",
     "RUN",
     "SELECTOR",
     "STARTED_AT",
     "WORKER_OF",
+    "cache_labels",
     "child",
     "digest",
     "labels",
     "run_name",
     "serving_labels",
+    "sharing_manager",
 ]
 
 FIELD_MANAGER = "ascendllm"
@@ -46,6 +51,13 @@ LOADED_AT = "ascendllm.io/loaded-at"
 JOB_STATE = "ascendllm.io/job"
 """Annotation of a run: `started` once its job was seen, `stopped` where the operator itself took
 it away."""
+
+CACHE = "ascendllm.io/cache"
+"""Label of a cache's objects, which resources share: the cache's name."""
+CACHES = "ascendllm.io/caches"
+"""Annotation of a revision's pod template: the caches that it reads, with commas between."""
+RETAIN = "ascendllm.io/retain"
+"""Annotation of a cache's claim that somebody wants kept: it then has no owner."""
 
 SELECTOR = f"{MANAGED_BY}={FIELD_MANAGER}"
 """What the operator watches: objects with its label."""
@@ -81,3 +93,13 @@ def labels(name: str, **more: str) -> dict[str, str]:
 def serving_labels(name: str, revision: str) -> dict[str, str]:
     """What selects the serving pods of a revision."""
     return {NAME: name, REVISION: revision}
+
+
+def cache_labels(cache: str) -> dict[str, str]:
+    """The labels of a cache's objects; `NAME` stays out, as they are nobody's alone."""
+    return {"app.kubernetes.io/name": "ascendllm", MANAGED_BY: FIELD_MANAGER, CACHE: cache}
+
+
+def sharing_manager(name: str) -> str:
+    """Whose fields of a shared object are a resource's: its own, so that they go with it."""
+    return f"{FIELD_MANAGER}-{name}"

@@ -40,6 +40,11 @@ class Owner:
             "controller": True,
         }
 
+    @property
+    def share(self) -> dict[str, Any]:
+        """The reference of one of several owners; the object goes with the last of them."""
+        return {key: value for key, value in self.reference.items() if key != "controller"}
+
     def metadata(
         self, name: str, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
     ) -> dict[str, Any]:

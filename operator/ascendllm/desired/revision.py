@@ -37,6 +37,13 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
         if dumped.get(key)
     }
     inputs["model"].pop("kind", None)
+    for fields in inputs["model"]["source"].values():
+        if isinstance(fields, dict):
+            # How one is let in changes nothing of what is served, nor does a claim's size.
+            fields.pop("tokenSecret", None)
+            fields.pop("credentialsSecret", None)
+    for key in ("size", "retain"):
+        inputs["model"].get("cache", {}).pop(key, None)
     if spec.service.api_key_secret is not None:
         inputs["service"] = {"apiKeySecret": dumped["service"]["apiKeySecret"]}
     if spec.model.served_name == name:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ascendllm.api.lora import LoraSource
-from ascendllm.api.sources import DataFolder, ModelSource, PvcSource, SecretKey
+from ascendllm.api.model_source import ModelSource, OciSource
+from ascendllm.api.sources import DataFolder, PvcSource, SecretKey
 
 __all__ = [
     "DATA_PATH",
+    "MODEL_PATH",
     "Mounted",
     "mount_adapter",
     "mount_data",
@@ -18,7 +20,7 @@ __all__ = [
     "mount_secret_key",
 ]
 
-_MODEL_PATH = "/models"
+MODEL_PATH = "/models"
 DATA_PATH = "/mmlu"
 
 
@@ -40,11 +42,16 @@ class Mounted:
 
 
 def mount_model(source: ModelSource) -> Mounted:
-    """The model's folder; a host path keeps its own path, which logs and /v1/models then show."""
+    """The model's folder, of a source that needs no cache.
+
+    A host path keeps its own path, which logs and /v1/models then show.
+    """
     if source.host_path is not None:
         return _host_path("model", source.host_path, source.host_path)
-    assert source.pvc is not None, "ModelSource holds exactly one source"  # noqa: S101
-    return _claim("model", source.pvc, _MODEL_PATH)
+    if source.oci is not None:
+        return _copied(source.oci)
+    assert source.pvc is not None, "the other sources have a cache"  # noqa: S101
+    return _claim("model", source.pvc, MODEL_PATH)
 
 
 def mount_adapter(source: LoraSource, name: str, path: str) -> Mounted:
@@ -91,6 +98,28 @@ def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) ->
         path,
         [{"name": name, "emptyDir": {"sizeLimit": "1Gi"}}],
         [{"name": name, "mountPath": path, "readOnly": True}],
+        [copy],
+    )
+
+
+def _copied(oci: OciSource) -> Mounted:
+    """A folder of an image, copied in every pod: image volumes are off in most clusters."""
+    copy = {
+        "name": "model",
+        "image": oci.image,
+        "command": ["cp", "-R", f"{oci.path.replace('$', '$$')}/.", MODEL_PATH],
+        "volumeMounts": [{"name": "model", "mountPath": MODEL_PATH}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    return Mounted(
+        MODEL_PATH,
+        [{"name": "model", "emptyDir": {}}],
+        [{"name": "model", "mountPath": MODEL_PATH, "readOnly": True}],
         [copy],
     )
 

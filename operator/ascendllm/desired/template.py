@@ -17,6 +17,7 @@ from ascendllm.api.runtime import Runtime
 from ascendllm.api.sources import SecretKey
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
+from ascendllm.desired.cache import cached_models, mount_cached
 from ascendllm.desired.devices import devices_part
 from ascendllm.desired.drain import drain, grace_when_hung
 from ascendllm.desired.facts import facts_container
@@ -25,7 +26,7 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
-from ascendllm.desired.sources import Mounted, mount_adapter, mount_model
+from ascendllm.desired.sources import MODEL_PATH, Mounted, mount_adapter, mount_model
 from ascendllm.engine.arguments import (
     PORT,
     adapter_path,
@@ -74,7 +75,7 @@ def pod_template(owner: Owner, spec: Spec, resolved: Mapping[str, Any]) -> dict[
 def _arguments(
     owner: Owner, spec: Spec, resolved: Mapping[str, Any], more: Sequence[str] = ()
 ) -> list[str]:
-    path, name = mount_model(spec.model.source).path, served_name(spec, owner.name)
+    path, name = _model(spec).path, served_name(spec, owner.name)
     generation = resolved.get("generation")
     return serve_arguments(path, name, _engine(spec), spec.npus, generation, more)
 
@@ -103,7 +104,7 @@ def _pod(
     One that answers no client has no port and no probe. That its process ends is all that it can
     tell, and that ends the group; whether it computes, the leader's probes say.
     """
-    model = mount_model(spec.model.source)
+    model = _model(spec)
     return put_together(
         CONTAINER,
         (
@@ -111,6 +112,7 @@ def _pod(
             devices_part(spec.npu, spec.placement, resolved),
             placement_part(spec.placement),
             _account(owner),
+            _offline([item.name for item in cached_models(spec)]),
             _server(spec.runtime, resolved["image"], model, arguments, _PORTS if answers else []),
             Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
             *_adapters(spec),
@@ -123,6 +125,14 @@ def _pod(
     )
 
 
+def _model(spec: Spec) -> Mounted:
+    """The model's folder, wherever it is."""
+    cached = cached_models(spec)
+    if cached:
+        return mount_cached(cached[0], "model", MODEL_PATH)
+    return mount_model(spec.model.source)
+
+
 def _account(owner: Owner) -> Part:
     """Whose pods they are, and that they ask nothing of the API server."""
     return Part(
@@ -132,6 +142,18 @@ def _account(owner: Owner) -> Part:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
         },
+    )
+
+
+def _offline(caches: list[str]) -> Part:
+    """The model is there: nothing of it is looked for elsewhere, where a hub may be out of reach.
+
+    Args:
+        caches: Those that the pods read, by name.
+    """
+    return Part(
+        annotations={names.CACHES: ",".join(caches)} if caches else {},
+        env=[{"name": name, "value": "1"} for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")],
     )
 
 

@@ -173,9 +173,9 @@ class ApiServer:
         text = await self._send("GET", path("Pod", namespace, pod) + "/log", query, accept="*/*")
         return text.decode(errors="replace")
 
-    async def apply(self, item: Object) -> Object:
-        """Server-side apply, as owner of the given fields."""
-        return await self._apply(item, "")
+    async def apply(self, item: Object, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply, as owner of the given fields; a shared object has several."""
+        return await self._apply(item, "", manager)
 
     async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
         """Merge patch: lists are replaced whole."""
@@ -198,14 +198,30 @@ class ApiServer:
         return await self._request("PUT", where, {"fieldManager": FIELD_MANAGER}, item)
 
     async def delete(
-        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        grace_seconds: int | None = None,
+        version: str | None = None,
     ) -> None:
-        """Delete, dependents in the background; nothing where it is gone or another by now."""
+        """Delete, dependents in the background; nothing where it is gone or another by now.
+
+        Args:
+            kind: The object's kind.
+            namespace: Its namespace.
+            name: Its name.
+            uid: What tells it from another of that name.
+            grace_seconds: A pod's time to end; its own when None.
+            version: Its resourceVersion, where it may not have changed either.
+        """
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid},
+            "preconditions": {"uid": uid, **({"resourceVersion": version} if version else {})},
             **({"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}),
         }
         try:
@@ -214,10 +230,10 @@ class ApiServer:
             if error.status not in (404, 409):
                 raise
 
-    async def _apply(self, item: Object, subresource: str) -> Object:
+    async def _apply(self, item: Object, subresource: str, manager: str = FIELD_MANAGER) -> Object:
         metadata = item["metadata"]
         where = path(item["kind"], metadata["namespace"], metadata["name"]) + subresource
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         return await self._request("PATCH", where, query, _yaml(item), _APPLY)
 
     async def _request(

@@ -36,8 +36,8 @@ class Cluster(Protocol):
     ) -> str:
         """The last lines that a container wrote, or the one before it of the same pod."""
 
-    async def apply(self, item: Object) -> Object:
-        """Server-side apply, as owner of the given fields."""
+    async def apply(self, item: Object, manager: str = ...) -> Object:
+        """Server-side apply, as owner of the given fields; a shared object has several."""
 
     async def merge(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
         """Merge patch: lists are replaced whole."""
@@ -52,6 +52,13 @@ class Cluster(Protocol):
         """Replace; a `ClusterError` of reason Conflict where `resourceVersion` has moved on."""
 
     async def delete(
-        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        grace_seconds: int | None = None,
+        version: str | None = None,
     ) -> None:
         """Delete, dependents in the background; nothing where it is gone or another by now."""

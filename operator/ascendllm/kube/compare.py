@@ -22,17 +22,24 @@ _SHARED = frozenset({"ownerReferences"})
 """Lists of which only our own elements are ours."""
 
 
-def differs(desired: Mapping[str, Any], live: Mapping[str, Any], *, subresource: str = "") -> bool:
+def differs(
+    desired: Mapping[str, Any],
+    live: Mapping[str, Any],
+    *,
+    subresource: str = "",
+    manager: str = FIELD_MANAGER,
+) -> bool:
     """Whether applying `desired` would change `live`.
 
     Args:
         desired: The object as it would be applied.
         live: The object as the API server has it, managedFields included.
         subresource: `status` to look at what we own of the status.
+        manager: As whom it would be applied.
     """
     if not _covers(live, desired, in_quantity=False):
         return True
-    owned = _owned(live, subresource)
+    owned = _owned(live, subresource, manager)
     return owned is not None and _owns_more(owned, desired)
 
 
@@ -105,10 +112,10 @@ def _same_quantity(live: Any, desired: Any) -> bool:
         return False
 
 
-def _owned(live: Mapping[str, Any], subresource: str) -> Mapping[str, Any] | None:
+def _owned(live: Mapping[str, Any], subresource: str, manager: str) -> Mapping[str, Any] | None:
     for entry in live.get("metadata", {}).get("managedFields") or []:
         if (
-            entry.get("manager") == FIELD_MANAGER
+            entry.get("manager") == manager
             and entry.get("operation") == "Apply"
             and entry.get("subresource", "") == subresource
         ):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
 
-__all__ = ["CHILDREN", "KINDS", "OPTIONAL", "Kind", "path"]
+__all__ = ["CHILDREN", "FILLING", "KINDS", "OPTIONAL", "Kind", "path"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ KINDS: dict[str, Kind] = {
     # What records a decision comes before what acts on it.
     "ControllerRevision": Kind("apps", "v1", "controllerrevisions", rank=0),
     "ConfigMap": Kind("", "v1", "configmaps", rank=0),
+    "PersistentVolumeClaim": Kind("", "v1", "persistentvolumeclaims", rank=0),
     "ServiceAccount": Kind("", "v1", "serviceaccounts"),
     "Service": Kind("", "v1", "services"),
     "Role": Kind("rbac.authorization.k8s.io", "v1", "roles"),
@@ -66,6 +67,9 @@ CHILDREN = (
     "Pod",
 )
 """What belongs to a resource; a pod does through its workload or job."""
+
+FILLING = ("ServiceAccount", "Role", "RoleBinding", "Job", "Pod")
+"""What fills a cache, as long as that is not complete."""
 
 OPTIONAL: tuple[str, ...] = (
     "LeaderWorkerSet",

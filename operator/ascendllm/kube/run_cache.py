@@ -15,7 +15,18 @@ from ascendllm.state.replacements import KEY as REPLACEMENTS
 
 __all__ = ["RunCache"]
 
-_KEPT = frozenset({"run.json", "progress.json", "result.json", "sealed.json", REPLACEMENTS})
+_KEPT = frozenset(
+    {
+        "run.json",
+        "progress.json",
+        "result.json",
+        "sealed.json",
+        REPLACEMENTS,
+        # Of a cache.
+        "download.json",
+        "attempts.json",
+    }
+)
 
 _TEXTS = 8
 """Long texts that are kept at hand, of all resources together; each has at most 1 MiB."""

@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 from kopf._core.engines.peering import Identity
 
-from ascendllm.api.crd import GROUP, PLURAL, VERSION
+from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
 from ascendllm.desired import names
 from ascendllm.kube.client import Credentials
 from ascendllm.kube.kinds import CHILDREN, KINDS
@@ -101,10 +101,10 @@ def registry(
         if namespace and name:
             add((namespace, name))
 
-    async def on_child(namespace: str | None, labels: Any, **_: Any) -> None:
-        name = labels.get(names.NAME)
-        if namespace and name:
-            add((namespace, name))
+    async def on_child(namespace: str | None, labels: Any, meta: Any, **_: Any) -> None:
+        if namespace:
+            for name in _users(labels, meta):
+                add((namespace, name))
 
     for kind in _WATCHED:
         about = KINDS[kind]
@@ -117,6 +117,18 @@ def registry(
             id=f"on_{about.plural}",
         )(on_child)
     return handlers
+
+
+def _users(labels: Any, meta: Any) -> set[str]:
+    """The resources that an object is of: one, or those that own a shared one."""
+    name = labels.get(names.NAME)
+    if name:
+        return {str(name)}
+    return {
+        str(reference.get("name"))
+        for reference in meta.get("ownerReferences") or []
+        if reference.get("kind") == KIND and reference.get("name")
+    }
 
 
 def settings() -> kopf.OperatorSettings:

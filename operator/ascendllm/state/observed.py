@@ -44,6 +44,8 @@ class Observed:
         crashes: Why servers crashed whose logs were looked up, by the pod's uid; None: untold.
         hung: Since when the engines of pods that hang stand still, by the pod's uid.
         faults: The faults of NPUs, by node.
+        shared: Objects of the namespace's caches by kind; a kind that is missing was not looked up.
+        claims: Users' claims that were looked up, by name; None: not there.
     """
 
     resource: Object
@@ -58,14 +60,17 @@ class Observed:
     crashes: Mapping[str, Diagnosis | None] = field(default_factory=dict)
     hung: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
+    shared: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
+    claims: Mapping[str, Object | None] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """The resource's objects of a kind."""
         return self.objects.get(kind, ())
 
     def find(self, kind: str, name: str) -> Object | None:
-        """The resource's object of that kind and name."""
-        return next((item for item in self.of(kind) if item["metadata"]["name"] == name), None)
+        """The object of that kind and name, the resource's own or one that it may share."""
+        items = (*self.of(kind), *self.shared.get(kind, ()))
+        return next((item for item in items if item["metadata"]["name"] == name), None)
 
     def workload(self, revision: str) -> Object | None:
         """What runs the pods of a revision, of whatever kind it is."""

@@ -26,6 +26,7 @@ from ascendllm.status.conditions import (
     Condition,
     merge,
 )
+from ascendllm.status.download import download_status
 from ascendllm.status.figures import check_status
 from ascendllm.status.handled import handled_value
 from ascendllm.status.room import Room, fitted
@@ -68,6 +69,7 @@ def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room)
         "servedRevision": served if served != NOTHING_SERVED else None,
         "candidateRevision": candidate,
         "lastHandledRevalidate": handled_value(spec, decision.demand, states, observed),
+        "download": download_status(decision.downloads),
         "startup": _startup(observed, decision),
         "runtime": runtime_status(observed, decision, room.devices),
         "validation": {state.check: check_status(state, room) for state in decision.states} or None,

@@ -83,6 +83,25 @@ def missed_deadline(scene: Scene) -> Row | None:
     )
 
 
+def download_failed(scene: Scene) -> Row | None:
+    """What the revision reads does not come by itself: what serves goes on serving."""
+    rollout = scene.decision.rollout
+    if rollout is None or rollout.loaded:
+        return None
+    for item in scene.decision.downloads:
+        if item.stalled and item.stage is not None:
+            reason, message = item.stage.reason, item.stage.message
+            unknown: tuple[Truth, str, str] = ("Unknown", reason, "no pod is ready to be checked")
+            return Row(
+                "False",
+                reason,
+                message,
+                stalled=True,
+                validated=unknown if scene.decision.states else None,
+            )
+    return None
+
+
 def coming_up(scene: Scene) -> Row | None:
     """Scheduling, pulling, loading: for the first time, or again while checks wait for it."""
     rollout = scene.decision.rollout
@@ -220,6 +239,7 @@ SITUATIONS: tuple[Situation, ...] = (
     suspended,
     not_to_be_acted_on,
     missed_deadline,
+    download_failed,
     coming_up,
     validating,
     retrying,

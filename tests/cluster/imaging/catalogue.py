@@ -74,6 +74,7 @@ def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
         Image("operator", f"localhost/ascendllm/operator:{version}"),
         Image("validator", f"localhost/ascendllm/validator:{version}"),
         Image("evals", f"localhost/ascendllm/evals:{version}"),
+        Image("downloader", f"localhost/ascendllm/downloader:{version}"),
         Image("simulator", f"localhost/ascendllm/vllm-ascend:{SIMULATED_VERSION}"),
         Image("vllm-cpu", f"localhost/ascendllm/vllm-cpu:{CPU_VERSION}", large=True),
     )

@@ -18,8 +18,10 @@ from ascendllm.api.spec import Spec
 from ascendllm.checks.result import CheckResult
 from ascendllm.decide.decision import Decision, decide
 from ascendllm.decide.needs import (
+    CachesNeeded,
     CapacityNeeded,
     CrashNeeded,
+    FillingNeeded,
     LoadingNeeded,
     LookupNeeded,
     NodesNeeded,
@@ -48,6 +50,7 @@ SETTINGS = Settings.from_mapping(
         "hostPathPrefixes": "/opt/atomgit",
         "runtimeRepository": "registry.test/vllm-ascend",
         "validatorImage": "registry.test/validator:1",
+        "downloaderImage": "registry.test/downloader:1",
         "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
     }
 )
@@ -112,6 +115,15 @@ def node(name: str, chip: str | None, **capacity: str) -> dict[str, Any]:
     }
 
 
+def _claim(name: str) -> dict[str, Any]:
+    """A claim of the user's."""
+    return {
+        "metadata": {"name": name, "uid": f"claim-{name}"},
+        "spec": {"accessModes": ["ReadWriteMany"]},
+        "status": {"phase": "Bound", "capacity": {"storage": "1Ti"}},
+    }
+
+
 class Stage:
     """A resource, its objects, and a clock that stands still until it is moved."""
 
@@ -141,7 +153,9 @@ class Stage:
         """What every server writes."""
         self.hung: dict[str, str] = {}
         self.faults: dict[str, tuple[Fault, ...]] = {}
+        self.claims: dict[str, dict[str, Any] | None] = {}
         self._pods = 0
+        self._made = 0
 
     def change(self, spec: Spec) -> None:
         """Another spec: another generation."""
@@ -167,13 +181,28 @@ class Stage:
             },
             "status": self.status,
         }
-        kinds = {kind for kind, _ in self.objects}
-        objects = {
-            kind: tuple(v for (k, _), v in self.objects.items() if k == kind) for kind in kinds
-        }
         return Observed(
-            resource, self.now, objects, self.absent, hung=self.hung, faults=self.faults
+            resource,
+            self.now,
+            self._by_kind(shared=False),
+            self.absent,
+            hung=self.hung,
+            faults=self.faults,
         )
+
+    def _by_kind(self, *, shared: bool) -> dict[str, tuple[dict[str, Any], ...]]:
+        kinds = {kind for kind, _ in self.objects}
+        return {
+            kind: tuple(
+                item
+                for (k, _), item in self.objects.items()
+                if k == kind and (names.CACHE in item["metadata"].get("labels", {})) is shared
+            )
+            for kind in kinds
+        }
+
+    def _shared(self) -> dict[str, tuple[dict[str, Any], ...]]:
+        return {"ConfigMap": (), "PersistentVolumeClaim": (), **self._by_kind(shared=True)}
 
     def decision(self) -> tuple[Observed, Decision]:
         observed = self.observed()
@@ -189,6 +218,12 @@ class Stage:
                 return replace(observed, nodes=self.nodes)
             case PeerNeeded(name=name):
                 return replace(observed, peers={**observed.peers, name: self.peers.get(name)})
+            case CachesNeeded(claims=claims):
+                found = {name: self.claims.get(name, _claim(name)) for name in claims}
+                return replace(observed, shared=self._shared(), claims=found)
+            case FillingNeeded():
+                filling = dict.fromkeys(("Job", "Pod", "ServiceAccount", "Role", "RoleBinding"), ())
+                return replace(observed, shared={**filling, **self._shared()})
             case RequestsNeeded(run=run):
                 text = self.objects["ConfigMap", run]["data"].get("requests.json")
                 return replace(observed, requests={**observed.requests, run: text})
@@ -212,7 +247,7 @@ class Stage:
             self._hand_over(handover, decision.plan.apply)
         for item in decision.plan.apply:
             self._apply(item)
-        for ref in decision.plan.delete:
+        for ref in (*decision.plan.delete, *decision.plan.release):
             self.objects.pop((ref.kind, ref.name), None)
         self.status = build_status(self.owner, self.spec, observed, decision)
         return self.objects != before
@@ -231,8 +266,13 @@ class Stage:
         self.first.setdefault(key, new)
         if live is None:
             self.objects[key] = copy.deepcopy(new)
+            if names.CACHE in new["metadata"].get("labels", {}):
+                self._made += 1
+                self.objects[key]["metadata"]["uid"] = f"shared-{self._made}"
         elif not live.get("immutable") and new["kind"] != "Job":
             kept = live.get("data", {}) if new["kind"] == "ConfigMap" else {}
+            if "uid" in live["metadata"]:
+                new["metadata"]["uid"] = live["metadata"]["uid"]
             self.objects[key] = {**new, **({"data": {**kept, **new["data"]}} if kept else {})}
 
     def _hand_over(self, handover: Handover, items: tuple[Mapping[str, Any], ...]) -> None:
@@ -333,7 +373,7 @@ class Stage:
         checks = [
             str(job["metadata"]["labels"][names.CHECK])
             for job in self.of("Job")
-            if "status" not in job
+            if "status" not in job and names.CHECK in job["metadata"]["labels"]
         ]
         assert len(checks) <= 1, "checks must run one at a time"
         return checks[0] if checks else None
@@ -341,7 +381,11 @@ class Stage:
     def finish(self, check: str, **changes: Any) -> None:
         """Let the running job, which must be of this check, write a result and end."""
         assert self.running() == check
-        (job,) = [job for job in self.of("Job") if "status" not in job]
+        (job,) = [
+            job
+            for job in self.of("Job")
+            if "status" not in job and names.CHECK in job["metadata"]["labels"]
+        ]
         moment = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         result = CheckResult(
             check=check,
@@ -358,8 +402,27 @@ class Stage:
         job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
         self.settle()
 
+    def download(self, **result: Any) -> None:
+        """Let the job that fills a cache end: with a model, unless the result says otherwise."""
+        (job,) = [
+            job
+            for job in self.of("Job")
+            if names.CACHE in job["metadata"]["labels"] and "status" not in job
+        ]
+        record = self.objects["ConfigMap", job["metadata"]["labels"][names.CACHE]]
+        attempt = int(job["metadata"]["name"].rsplit("-", 1)[1])
+        came = {"result": "Complete", "bytes": 1000, "files": 7, "revision": "abc"}
+        record["data"]["result.json"] = json.dumps(came | result | {"attempt": attempt})
+        failed = result.get("result") == "Failed"
+        condition = {"type": "Failed" if failed else "Complete", "status": "True"}
+        job["status"] = {"conditions": [condition]}
+        self.settle()
+
     def load(self) -> None:
         """From a new spec to ready pods."""
+        self.settle()
+        if any(names.CACHE in job["metadata"]["labels"] for job in self.of("Job")):
+            self.download()
         for _ in range(2):
             self.settle()
             self.move_pods()

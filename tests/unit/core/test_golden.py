@@ -112,6 +112,8 @@ def test_seed_000_is_served_as_seed_000_says() -> None:
       --gpu-memory-utilization=0.90 --trust-remote-code --dtype=bfloat16"""
     assert container["args"] == [*command.split(), "--shutdown-timeout=120"]
     assert {item["name"]: item["value"] for item in container["env"]} == {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
         "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
         "TASK_QUEUE_ENABLE": "1",
         "OMP_PROC_BIND": "false",

@@ -16,6 +16,7 @@ from ascendllm.api.status.smoke import SmokeStatus
 
 __all__ = [
     "Condition",
+    "DownloadStatus",
     "HistoryEntry",
     "RuntimeStatus",
     "StartupStatus",
@@ -59,6 +60,37 @@ class ValidationStatus(ResourceModel):
     """Tasks of lm-eval."""
     parity: ParityStatus | None = None
     """Token by token against a reference."""
+
+
+class DownloadStatus(ResourceModel):
+    """The model on its way to the cluster."""
+
+    source: str | None = None
+    """Where from."""
+    cache: str | None = None
+    """The ConfigMap that records it; also the model's folder on the claim."""
+    claim: str | None = None
+    """The claim that it goes into."""
+    revision: str | None = None
+    """What the revision was resolved to, once, such as a commit."""
+    bytes: int | None = None
+    """Bytes that are there."""
+    total_bytes: int | None = None
+    """Bytes in all."""
+    percent: int | None = None
+    """The same in percent."""
+    files: int | None = None
+    """Files that are there."""
+    total_files: int | None = None
+    """Files in all."""
+    rate_per_second: int | None = None
+    """Bytes a second, over the last minute."""
+    eta_seconds: int | None = None
+    """Seconds left at that rate."""
+    digest: str | None = None
+    """Of all files' paths, sizes and hashes."""
+    finished_at: str | None = None
+    """When it was complete."""
 
 
 class StartupStatus(ResourceModel):
@@ -162,6 +194,8 @@ class Status(ResourceModel):
     for it."""
     candidate_revision: str | None = None
     """The spec's revision while it is not the served one."""
+    download: DownloadStatus | None = None
+    """The model on its way to the cluster, of a source that is downloaded."""
     startup: StartupStatus | None = None
     """How the serving pods came up."""
     runtime: RuntimeStatus | None = None

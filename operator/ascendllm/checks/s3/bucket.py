@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import S3Source
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
 
-__all__ = ["Bucket", "open_bucket"]
+__all__ = ["Bucket", "Listed", "open_bucket"]
 
 CHUNK_BYTES = 8 * 1024 * 1024
 PART_BYTES = 1024 * 1024
@@ -36,6 +36,20 @@ SILENCE = timedelta(seconds=30)
 WHOLE_REQUEST = timedelta(minutes=5)
 RETRYING = timedelta(minutes=2)
 """No retry begins later than this after a request's begin; a cancelled fetch waits that long."""
+
+
+class Listed(NamedTuple):
+    """An object of a listing.
+
+    Attributes:
+        name: Below the prefix.
+        size: Bytes.
+        tag: Its ETag, where the server tells it.
+    """
+
+    name: str
+    size: int
+    tag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +68,8 @@ class Bucket:
     store: S3Store
     cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def listing(self, prefix: str, most: int) -> list[tuple[str, int]]:
-        """Name below the prefix, and size in bytes, of each object.
+    def listing(self, prefix: str, most: int) -> list[Listed]:
+        """Each object below the prefix.
 
         A marker of a folder (`folder/`, empty) comes as an empty object without its slash.
 
@@ -67,7 +81,7 @@ class Bucket:
             SpecError: `BadData`: there are more, or the name of one is no path.
             CheckError: `DataUnreachable`, `DataRefused`.
         """
-        found: list[tuple[str, int]] = []
+        found: list[Listed] = []
         count, last = 0, ""
         with self._errors(str(self.source)):
             for item in self._listed(prefix):
@@ -76,7 +90,7 @@ class Bucket:
                     continue
                 if not last.startswith(prefix):
                     raise self._odd("names an object that was not asked for")
-                found.append((last[len(prefix) :], item["size"]))
+                found.append(Listed(last[len(prefix) :], item["size"], item["e_tag"]))
                 if len(found) > most:
                     raise SpecError(
                         "BadData",
@@ -90,12 +104,16 @@ class Bucket:
                     raise self._odd("is cut short with no way to go on")
         return found
 
-    def read(self, key: str, limit: int) -> Iterator[memoryview]:
+    def read(
+        self, key: str, limit: int, *, start: int = 0, tag: str | None = None
+    ) -> Iterator[memoryview]:
         """An object's bytes, asked for range by range.
 
         Args:
             key: The object's key.
             limit: The most bytes; more are refused before they are read.
+            start: Bytes to leave out; fewer than the object has.
+            tag: The ETag that it must have; None for whichever it has.
 
         Raises:
             Missing: There is no such object.
@@ -103,7 +121,7 @@ class Bucket:
             CheckError: `DataUnreachable`, `DataRefused`, `DataChanged`.
         """
         what = f"s3://{self.source.bucket}/{key}"
-        offset, size, tag = 0, -1, None
+        offset, size = start, -1
         with self._errors(what):
             while offset != size and not self.cancelled.is_set():
                 options: GetOptions = {"range": (offset, offset + CHUNK_BYTES)}

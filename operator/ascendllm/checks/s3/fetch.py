@@ -82,9 +82,9 @@ async def _fetch_prefix(
     source = bucket.source
     prefix = f"{source.key.rstrip('/')}/" if source.key.strip("/") else ""
     listed = await asyncio.to_thread(bucket.listing, prefix, limits.objects)
-    folders = {str(parent) for name, _ in listed for parent in PurePosixPath(name).parents}
+    folders = {str(parent) for item in listed for parent in PurePosixPath(item.name).parents}
     objects = [
-        (name, size) for name, size in listed if wanted(name) and (size or name not in folders)
+        (name, size) for name, size, _ in listed if wanted(name) and (size or name not in folders)
     ]
     if not objects:
         raise SpecError(

@@ -1,0 +1,233 @@
+"""A model that is downloaded into a folder of a claim, once for all resources that want it.
+
+Its objects are shared: the ConfigMap that records it, and the claim where that is made for it, are
+owned by every resource that uses them, and go with the last one. What fills it (`downloading`) is
+owned by the ConfigMap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ascendllm.api.model_source import ModelCache, ModelSource
+from ascendllm.api.scalars import parse_quantity
+from ascendllm.api.spec import Spec
+from ascendllm.desired import names
+from ascendllm.desired.owner import Owner
+from ascendllm.desired.sources import Mounted
+
+__all__ = [
+    "MODEL_FOLDER",
+    "SWEPT",
+    "CachedModel",
+    "cache_claim",
+    "cache_record",
+    "cached_models",
+    "is_retained",
+    "mount_cached",
+]
+
+MODEL_FOLDER = "model"
+"""Of a cache's folder: where the model is, once it is whole."""
+
+SWEPT = "swept"
+"""Of `names.JOB_STATE` on a cache: what filled it was taken away."""
+
+_SECRETS = ("tokenSecret", "credentialsSecret")
+
+
+@dataclass(frozen=True)
+class CachedModel:
+    """What is downloaded, and where to.
+
+    Attributes:
+        source: Where it is; not a host path, nor a claim.
+        cache: Whose claim it goes into.
+        weights: Whether the weights are wanted; not with `--load-format=dummy`.
+    """
+
+    source: ModelSource
+    cache: ModelCache
+    weights: bool = True
+
+    @cached_property
+    def name(self) -> str:
+        """The name of its objects and of its folder, made from what it is.
+
+        It stands in recorded templates: what it is made from never changes. Two servers may hold
+        different files under one name, so the endpoint counts; how one is let in does not.
+        """
+        identity: dict[str, Any] = {"source": self.identity, "place": self._place}
+        if not self.weights:
+            identity["weights"] = False
+        return f"model-{names.digest(identity)}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The source without its secrets."""
+        dumped = self.source.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {
+            kind: {key: value for key, value in fields.items() if key not in _SECRETS}
+            for kind, fields in dumped.items()
+        }
+
+    @property
+    def claim(self) -> str:
+        """The claim's name."""
+        return self.cache.claim_name or self.name
+
+    @property
+    def makes_claim(self) -> bool:
+        """Whether the claim is the operator's to make."""
+        return self.cache.claim_name is None
+
+    @property
+    def retain(self) -> bool:
+        """Whether the claim stays when nobody uses it any more."""
+        return self.cache.retain is not False
+
+    @property
+    def access_mode(self) -> str:
+        """Of a claim that is made."""
+        return self.cache.access_mode or "ReadWriteMany"
+
+    @property
+    def _place(self) -> Any:
+        if self.cache.claim_name is not None:
+            return self.cache.claim_name
+        return [self.cache.storage_class_name, self.access_mode]
+
+
+def cached_models(spec: Spec) -> tuple[CachedModel, ...]:
+    """The models that a spec wants downloaded."""
+    if spec.model.cache is None:
+        return ()
+    weights = "--load-format=dummy" not in (spec.engine.args or [])
+    return (CachedModel(spec.model.source, spec.model.cache, weights),)
+
+
+def mount_cached(cached: CachedModel, volume: str, path: str) -> Mounted:
+    """The model's own folder, and nothing else of the claim, read-only."""
+    return Mounted(
+        path,
+        [
+            {
+                "name": volume,
+                "persistentVolumeClaim": {"claimName": cached.claim, "readOnly": True},
+            }
+        ],
+        [
+            {
+                "name": volume,
+                "mountPath": path,
+                "subPath": f"{cached.name}/{MODEL_FOLDER}",
+                "readOnly": True,
+            }
+        ],
+        [],
+    )
+
+
+def cache_claim(
+    owner: Owner, cached: CachedModel, live: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The claim of a cache that makes its own.
+
+    Args:
+        owner: One of those who use it.
+        cached: What goes into it.
+        live: The claim as it is; one that somebody wanted larger, or kept, stays so.
+    """
+    wanted = cached.cache.size or "1Gi"
+    metadata: dict[str, Any] = {
+        "name": cached.claim,
+        "namespace": owner.namespace,
+        "labels": names.cache_labels(cached.name),
+    }
+    if cached.retain:
+        metadata["annotations"] = {names.RETAIN: "true"}
+    elif not is_retained(live):
+        metadata["ownerReferences"] = [owner.share]
+    storage_class = cached.cache.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata,
+        "spec": {
+            "accessModes": [cached.access_mode],
+            **({"storageClassName": storage_class} if storage_class is not None else {}),
+            "resources": {"requests": {"storage": _size(wanted, live)}},
+        },
+    }
+
+
+def is_retained(claim: Mapping[str, Any] | None) -> bool:
+    """Whether somebody wants the claim kept."""
+    annotations = ((claim or {}).get("metadata") or {}).get("annotations") or {}
+    return annotations.get(names.RETAIN) == "true"
+
+
+def cache_record(
+    owner: Owner,
+    cached: CachedModel,
+    claim_uid: str,
+    attempts: Mapping[str, Any] | None,
+    *,
+    swept: bool = False,
+) -> dict[str, Any]:
+    """The ConfigMap of a cache, as far as the operator writes it; the same, whoever writes it.
+
+    Args:
+        owner: One of those who use it.
+        cached: What is downloaded.
+        claim_uid: Of the claim; a claim that was made anew is filled anew.
+        attempts: `attempts.json`: what was tried so far; None before anything was.
+        swept: Whether it is complete, and what filled it is gone.
+    """
+    record = {
+        "source": cached.identity,
+        "claim": cached.claim,
+        "claimUID": claim_uid,
+        "weights": cached.weights,
+    }
+    data = {"download.json": _json(record)}
+    if attempts is not None:
+        data["attempts.json"] = _json(attempts)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": cached.name,
+            "namespace": owner.namespace,
+            "labels": names.cache_labels(cached.name),
+            **({"annotations": {names.JOB_STATE: SWEPT}} if swept else {}),
+            "ownerReferences": [owner.share],
+        },
+        "data": data,
+    }
+
+
+def _requested(claim: Mapping[str, Any] | None) -> str | None:
+    resources = ((claim or {}).get("spec") or {}).get("resources") or {}
+    value = (resources.get("requests") or {}).get("storage")
+    return value if isinstance(value, str) else None
+
+
+def _size(wanted: str, claim: Mapping[str, Any] | None) -> str:
+    """What to request: a claim never shrinks, and grows only once it is bound (API server)."""
+    there = _requested(claim)
+    if there is None:
+        return wanted
+    bound = ((claim or {}).get("status") or {}).get("phase") == "Bound"
+    try:
+        return wanted if bound and parse_quantity(wanted) > parse_quantity(there) else there
+    except ValueError:
+        return there
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,71 @@
+"""The numbers of a model's config.json that tell what it needs of a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["numbers"]
+
+_CONFIG_BYTES = 4 * 1024 * 1024
+_LARGEST = 2**40
+
+_INTEGERS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "kv_lora_rank",
+    "qk_rope_head_dim",
+    "num_experts",
+    "n_routed_experts",
+)
+_TEXTS = ("model_type", "torch_dtype", "dtype")
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """What of config.json, as it is named there, a fit check can use; {} where it cannot be read.
+
+    Of a model that sees and reads, the numbers are those of the part that reads (`text_config`).
+    `quantization` is the method: of `quantization_config`, or ascend where ModelSlim, Ascend's own
+    tool, left its description beside the weights.
+    """
+    try:
+        path = folder / "config.json"
+        if path.stat().st_size > _CONFIG_BYTES:
+            return {}
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(config, dict):
+        return {}
+    inner = config.get("text_config")
+    layers = [inner, config] if isinstance(inner, dict) else [config]
+    found: dict[str, Any] = {}
+    architectures = config.get("architectures")
+    if isinstance(architectures, list):
+        found["architectures"] = [str(item)[:80] for item in architectures[:4]]
+    for key in _INTEGERS:
+        value = _first(layers, key)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST:
+            found[key] = value
+    for key in _TEXTS:
+        value = _first(layers, key)
+        if isinstance(value, str):
+            found.setdefault("torch_dtype" if key == "dtype" else key, value[:40])
+    quantization = _first(layers, "quantization_config")
+    if isinstance(quantization, dict) and isinstance(quantization.get("quant_method"), str):
+        found["quantization"] = quantization["quant_method"][:40]
+    elif any(folder.glob("quant_model_description*.json")):
+        found["quantization"] = "ascend"
+    return found
+
+
+def _first(layers: Sequence[Mapping[str, Any]], key: str) -> Any:
+    return next((layer[key] for layer in layers if layer.get(key) is not None), None)

@@ -1,0 +1,72 @@
+"""Where a model comes from, as the command line has it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ascendllm.exceptions import SpecError
+
+__all__ = ["COPIED", "Source", "parse_source"]
+
+COPIED = "copied"
+"""The files are in the folder already, brought there from an image."""
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_HUBS = {"hf": "main", "ms": "master"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model's place.
+
+    Attributes:
+        kind: hf (Hugging Face), ms (ModelScope), s3, or `COPIED`.
+        where: The repository; of S3 the URI.
+        revision: Of a hub; "" elsewhere.
+        endpoint: The server's address; None for the public one.
+        region: Of S3, what requests are signed for.
+        weights: Whether the weights are wanted, not only configuration and tokenizer.
+    """
+
+    kind: str
+    where: str
+    revision: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    weights: bool = True
+
+    def __str__(self) -> str:
+        if self.kind == COPIED:
+            return "the image's folder"
+        at = f"@{self.revision}" if self.revision else ""
+        server = f" at {self.endpoint}" if self.endpoint else ""
+        return f"{self.where if self.kind == 's3' else f'{self.kind}://{self.where}'}{at}{server}"
+
+
+def parse_source(
+    text: str, *, revision: str | None, endpoint: str | None, region: str | None, weights: bool
+) -> Source:
+    """Read the command's argument and options.
+
+    Raises:
+        SpecError: `BadSource`.
+    """
+    kind, _, where = text.partition("://")
+    if text == COPIED:
+        source = Source(COPIED, "", weights=weights)
+    elif kind in _HUBS and _REPOSITORY.fullmatch(where):
+        source = Source(kind, where, revision or _HUBS[kind], endpoint, None, weights)
+    elif kind == "s3" and where:
+        source = Source("s3", text, "", endpoint, region, weights)
+    else:
+        raise SpecError(
+            "BadSource",
+            f"{text[:200]!r}: write hf://owner/name, ms://owner/name, s3://bucket/prefix, or "
+            f"{COPIED} for files that are in the folder already",
+        )
+    if revision is not None and kind not in _HUBS:
+        raise SpecError(
+            "BadSource", f"--revision belongs to a hub, {text[:200]} is none: remove it"
+        )
+    return source
