@@ -13,11 +13,13 @@ import pytest
 from ascendllm.api.spec import Spec
 from ascendllm.checks.evals.task import parse_task
 from ascendllm.checks.smoke.prompts import read_prompts
+from ascendllm.cli.download import command as download
 from ascendllm.cli.validate import CHECKS as COMMANDS
 from ascendllm.decide.checks import CHECKS
 from ascendllm.desired.checks.call import Given, in_flight, number
 from ascendllm.desired.job import validation_job
 from ascendllm.desired.owner import Owner
+from ascendllm.download.source import parse_source
 from unit.core.check_rules import ACCEPTED, spec_with
 from unit.core.test_golden import CASES, containers, objects
 
@@ -65,7 +67,19 @@ def parsed(call: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_call_is_one_that_the_command_takes(case: str) -> None:
     for container in containers(objects(case), "Job"):
-        params = parsed([expanded(argument) for argument in container["args"]])
+        call = [expanded(argument) for argument in container["args"]]
+        if call[0] == "download":
+            params = download.make_context("download", call[1:]).params
+            assert params["root"].name == params["configmap"]
+            parse_source(
+                params["source"],
+                revision=params["revision"],
+                endpoint=params["endpoint"],
+                region=params["region"],
+                weights=not params["no_weights"],
+            )
+            continue
+        params = parsed(call)
         assert params["run_configmap"].startswith(params["model"].rpartition("/")[2][:3])
 
 

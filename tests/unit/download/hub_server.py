@@ -111,6 +111,7 @@ class HubServer:
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join(10)
+            loop.close()
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         self.asked.append(request.path_qs)
