@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -51,8 +52,15 @@ def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> dict[str, A
         return {"error": said.getvalue().strip().rpartition("error: ")[2]}
     except ValueError as error:
         return {"error": str(error)}
-    values = json.dumps(vars(found), default=lambda value: None)
+    values = json.dumps(vars(found), default=_plain)
     return {"values": json.loads(values)}
+
+
+def _plain(value: object) -> dict[str, str] | None:
+    """Adapters by name and path; other objects of vLLM's are not compared."""
+    if isinstance(value, LoRAModulePath):
+        return {"name": value.name, "path": value.path}
+    return None
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ REFUSED = [
     ["/m", "--max-num-seqs=1.5"],
 ]
 ACCEPTED = [
+    ["/m", "--cudagraph-capture-sizes", "1", "2", "--async-scheduling"],
+    ["/m", "--enable-lora", "--lora-modules", "a=/loras/a", "b=/loras/b", "--max-lora-rank=32"],
     ["/m", "--max_model_len=9"],
     ["/m", "-tp=2", "-asc", "1"],
     ["/m", "--max-model-len=8k"],
@@ -52,38 +56,68 @@ ACCEPTED = [
 ]
 
 
-@functools.cache
-def served(container: str) -> tuple[str, ...]:
-    """A container's arguments behind `vllm serve`."""
-    found = json.loads(container)
-    assert found[:2] == ["vllm", "serve"]
-    return tuple(found[2:])
+PLACES = {"LWS_WORKER_INDEX": "1", "LWS_LEADER_ADDRESS": "leader.group", "VLLM_HOST_IP": "10.0.0.1"}
+"""What a pod of a group knows when it starts."""
 
 
-def arguments(objects: list[dict[str, Any]]) -> list[str]:
-    """What the one serving workload among the objects is started with."""
-    [found] = {
+def command_lines(objects: Iterable[dict[str, Any]]) -> list[list[str]]:
+    """What each kind of serving pod among the objects is started with, behind `vllm serve`."""
+    found = {
         json.dumps(container["args"])
         for item in objects
-        if item["kind"] == "Deployment"
-        for container in item["spec"]["template"]["spec"]["containers"]
+        for template in templates(item)
+        for container in template["spec"]["containers"]
         if container["name"] == "vllm"
     }
-    return list(served(found))
+    return [served(json.loads(text)) for text in sorted(found)]
+
+
+def templates(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of a revision, as it records them."""
+    if item["kind"] != "ControllerRevision":
+        return []
+    template = item["data"]["template"]
+    return [template["leader"], template["worker"]] if "leader" in template else [template]
+
+
+def served(arguments: list[str]) -> list[str]:
+    """As the container runs them: variables by the kubelet, sums by the shell."""
+    expanded = [
+        re.sub(r"\$\((\w+)\)|\$\$", lambda m: PLACES[m[1]] if m[1] else "$", argument)
+        for argument in arguments
+    ]
+    if expanded[0] == "sh":
+        shell, [zero, *command] = expanded[:3], expanded[3:]
+        printed = subprocess.run(
+            [*shell, zero, "printf", "%s\\n", *command],
+            env={**os.environ, **PLACES},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        expanded = printed.stdout.splitlines()
+    assert expanded[:2] == ["vllm", "serve"]
+    return expanded[2:]
 
 
 def rendered(example: Path) -> list[list[str]]:
-    """What each resource of an example is served with, by `ascendllm render`."""
+    """What the resources of an example are served with, by `ascendllm render`."""
     command = [sys.executable, "-m", "ascendllm", "render", "-f", str(example)]
-    objects = list(yaml.safe_load_all(run([*command, "--generation", "A3"])))
-    return [arguments([item for item in objects if item])]
+    objects = yaml.safe_load_all(run([*command, "--generation", "A3"]))
+    return command_lines(item for item in objects if item)
 
 
 @pytest.fixture(scope="module")
 def lists() -> list[list[str]]:
-    golden = [arguments(list(yaml.safe_load_all(path.read_text()))) for path in GOLDEN]
-    examples = [found for path in EXAMPLES for found in rendered(path)]
+    golden = [line for path in GOLDEN for line in command_lines(documents(path))]
+    examples = [line for path in EXAMPLES for line in rendered(path)]
+    assert len(golden) >= len(GOLDEN)
+    assert len(examples) >= len(EXAMPLES)
     return [*golden, *examples]
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +173,7 @@ def normal(option: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_is_rendered_is_parsed(real: dict[str, Any], lists: list[list[str]]) -> None:
-    assert len(lists) == len(GOLDEN) + len(EXAMPLES) > 10
+    assert len(lists) > 30
     for given, outcome in zip(lists, real["parsed"], strict=False):
         assert "error" not in outcome, (given, outcome)
         same_values(given, outcome["values"])

@@ -16,6 +16,7 @@ from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import decide
 from ascendllm.desired.owner import Owner
+from ascendllm.engine.ascend import remarks
 from ascendllm.engine.chips import Generation
 from ascendllm.engine.worlds import told_generation
 from ascendllm.exceptions import AscendError, SpecError
@@ -53,7 +54,7 @@ _NOBODY = "00000000-0000-0000-0000-000000000000"
     "not judged.",
 )
 def command(source: Any, generation: str | None, settings_file: Path | None) -> None:
-    """Print the objects that the operator would apply first, as YAML.
+    """Print the objects that the operator would apply first, as YAML; warnings go to stderr.
 
     Owner references are left out: they need a resource that exists. Validation jobs follow once
     pods are ready, since their names are made from what runs.
@@ -86,6 +87,9 @@ def _render(
     decision = decide(owner, spec, observed, settings)
     if decision.problem is not None:
         raise SpecError(decision.problem.reason, f"{name}: {decision.problem.message}")
+    generation = decision.revision.resolved.get("generation") if decision.revision else None
+    for warning in remarks(spec, generation):
+        click.echo(f"{name}: warning: {warning}", err=True)
     for item in decision.plan.apply:
         shown = {**item["metadata"]}
         shown.pop("ownerReferences", None)

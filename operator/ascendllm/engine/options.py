@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ascendllm.engine import option_parser
+from ascendllm.engine.gone import GONE
 from ascendllm.engine.option import Option
 from ascendllm.engine.option_parser import json_or_text
 from ascendllm.engine.option_values import BadValueError, convert, is_json
@@ -154,6 +155,8 @@ class OptionTable:
                 f"{arg!r}: every element must have the form --option or --option=value{hint}; "
                 "a value of its own belongs behind the `=` of its option"
             )
+        if flag in GONE:
+            return f"{arg}: vllm {self.version} has no option {name}: {GONE[flag]}"
         known = [f for option in self.options for f in option.flags if f.startswith("--")]
         near = [f for f in known if f.startswith(flag)][:3] if len(flag) > 4 else []
         near += [

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ascendllm.api.parse import parse_spec
+from ascendllm.decide.policies import Input, engine
 
 REPOSITORY = Path(__file__).parents[3]
 BARE: dict[str, Any] = {"model": {"source": {"hostPath": "/models/a"}}}
@@ -35,7 +36,10 @@ def test_there_are_blocks() -> None:
 def test_a_block_is_a_resource_or_a_part_of_a_spec(block: str) -> None:
     content = yaml.safe_load(block)
     spec = content["spec"] if "kind" in content else BARE | content
-    messages = (spec["validation"].get("smoke") or {}).get("prompts", [])
+    messages = ((spec.get("validation") or {}).get("smoke") or {}).get("prompts", [])
     if any("messages" in prompt for prompt in messages):
         spec["model"] = spec["model"] | {"kind": "instruct"}
-    parse_spec({"metadata": {"name": "shown"}, "spec": spec})
+    read = parse_spec({"metadata": {"name": "shown"}, "spec": spec})
+    for policy in (engine.engine_arguments_refused, engine.engine_config_refused):
+        assert policy(Input(read, None, "shown")) is None
+    assert engine.ascend_refuses(Input(read, None, "shown")) is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ascendllm.engine.gone import GONE
 from ascendllm.engine.option_values import TYPES, BadValueError, convert
 from ascendllm.engine.options import load, table_for
 from ascendllm.exceptions import UsageError
@@ -145,7 +147,12 @@ def test_owned(arg: str, part: str) -> None:
         ("block-size=128", "such as --block-size"),
         ("-dpn=1", "short forms are not taken here: write --data-parallel-rank=1"),
         ("--dtype bfloat16", "write --dtype=bfloat16"),
-        ("--device=ascend", "vllm 0.18.0 has no option --device; remove it"),
+        (
+            "--device=ascend",
+            "vllm 0.18.0 has no option --device: vLLM finds the NPUs by its plugin",
+        ),
+        ("--swap_space=4", "no option --swap_space: the engine no longer needs it"),
+        ("--no-such-option-at-all", "has no option --no-such-option-at-all; remove it"),
         ("--blocksize=128", "did you mean --block-size"),
         ("--max-model=3", "did you mean --max-model-len"),
         ("--dtype=bf16", "it takes one of auto, bfloat16"),
@@ -239,6 +246,13 @@ def test_the_options_of_another_version_are_judged_by_form_and_owner() -> None:
 )
 def test_the_table_of_a_release(release: str | None, known: bool) -> None:
     assert (table_for(release) is not None) is known
+
+
+def test_what_is_gone_is_gone_and_its_remedies_are_there() -> None:
+    assert not set(GONE) & set(TABLE.by_flag)
+    for remedy in GONE.values():
+        for word in re.findall(r"--[a-z][a-z-]+", remedy):
+            assert word in TABLE.by_flag, word
 
 
 def test_all_problems_are_reported() -> None:
