@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ascendllm.api.scalars import parse_duration
 from ascendllm.api.spec import Spec
@@ -19,7 +20,7 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.services import headless_service
 from ascendllm.desired.workload import WORKLOADS, workload
 from ascendllm.state.observed import Observed
-from ascendllm.state.pods import Pod, Stage, stage
+from ascendllm.state.pods import Pod, Stage, refusal, stage
 from ascendllm.state.replicas import replicas
 from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import LOAD, Run
@@ -146,7 +147,7 @@ def roll_out(
         vacant=vacant,
         stage=None
         if available or (vacant and not rehearsed)
-        else _stage(spec, pods, *((before, still_there) if waiting else ())),
+        else _stage(spec, pods, live, *((before, still_there) if waiting else ())),
         missed=None if available else missed,
         overdue=late and missed is None,
     )
@@ -201,6 +202,7 @@ def _deadline(spec: Spec, started_at: str | None) -> datetime | None:
 def _stage(
     spec: Spec,
     pods: tuple[Pod, ...],
+    live: Mapping[str, Any] | None,
     before: Stage | None = None,
     still_there: Sequence[Pod] = (),
 ) -> Stage:
@@ -209,4 +211,5 @@ def _stage(
     if still_there:
         names_ = ", ".join(sorted(pod.name for pod in still_there)[:3])
         return Stage("Recreating", f"waiting for the old revision's pods to end: {names_}")
-    return stage(pods, spec.pods)
+    refused = refusal(live) if len(pods) < spec.pods else None
+    return refused or stage(pods, spec.pods)

@@ -20,6 +20,7 @@ __all__ = [
     "Stage",
     "held_up",
     "own_server_crash",
+    "refusal",
     "runtime_facts",
     "stage",
     "telling",
@@ -132,6 +133,26 @@ def telling(pods: Sequence[Pod]) -> Pod | None:
     """The pod whose stage tells most of why not all are ready; None where all that exist are."""
     waiting = [pod for pod in pods if not pod.ready]
     return min(waiting, key=lambda pod: _rank(pod.stage.reason), default=None)
+
+
+def refusal(workload: Mapping[str, Any] | None) -> Stage | None:
+    """Why the API server refuses to create a workload's pods; None where it does not.
+
+    A missing RuntimeClass or PriorityClass, a quota, or Pod Security: no pod is there to tell it.
+
+    Args:
+        workload: A Deployment, whose status says so.
+    """
+    failure = _condition((workload or {}).get("status") or {}, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return None
+    return Stage(
+        "PodsRefused",
+        cut(
+            f"the API server refuses the pods: {failure.get('message', 'no message')}; check "
+            "spec.placement, spec.runtime.driverMounts, the namespace's quotas and its Pod Security"
+        ),
+    )
 
 
 def runtime_facts(pods: Sequence[Pod]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ascendllm.desired.template import pod_template
 from ascendllm.engine.chips import generation_of, memory_of
 from ascendllm.engine.worlds import world_of
 from ascendllm.exceptions import SpecError
+from ascendllm.status.scene import Scene
+from ascendllm.status.situations import conditions_of
 from unit.core.stage import SETTINGS, Stage, node, spec_of
 
 CHIP = "node.kubernetes.io/npu.chip.name"
@@ -484,3 +486,22 @@ def test_the_users_runtime_class_stands() -> None:
     assert template(npu=B3)["spec"]["runtimeClassName"] == "ascend"
     own = template(npu=B3, placement={"runtimeClassName": "mine"})
     assert own["spec"]["runtimeClassName"] == "mine"
+
+
+def test_pods_that_the_api_server_refuses_are_told_of() -> None:
+    stage = Stage(spec_of(npu=B3, validation=None))
+    stage.settle()
+    (deployment,) = stage.of("Deployment")
+    why = 'pods "llama-1" is forbidden: pod rejected: RuntimeClass "ascend" not found'
+    failure = {"type": "ReplicaFailure", "status": "True", "message": why}
+    deployment["status"] = {"conditions": [failure]}
+    observed, decision = stage.decision()
+    told = conditions_of(Scene(stage.spec, observed, decision))
+    (ready,) = [each for each in told if each.type == "Ready"]
+    assert ready.reason == "PodsRefused"
+    assert why in ready.message
+    stage.objects["Deployment", deployment["metadata"]["name"]]["status"] = {
+        "conditions": [{**failure, "status": "False"}]
+    }
+    assert stage.decision()[1].rollout is not None
+    assert stage.decision()[1].rollout.stage.reason == "Creating"  # type: ignore[union-attr]
