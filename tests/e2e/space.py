@@ -16,9 +16,20 @@ from cluster.errors import ClusterError
 from cluster.provider import Provider
 from e2e.watch import Object, Watch
 
-__all__ = ["OPERATOR", "SIMULATOR", "Space", "condition", "namespace", "pods_of_job", "result"]
+__all__ = [
+    "OPERATOR",
+    "SIMULATOR",
+    "Space",
+    "condition",
+    "namespace",
+    "pods_of_job",
+    "result",
+    "settings",
+]
 
 OPERATOR = ("-n", "ascendllm-system")
+_DEPLOYMENT = (*OPERATOR, "deployment/ascendllm-operator")
+_SETTINGS = (*OPERATOR, "configmap", "ascendllm-operator")
 SIMULATOR = "localhost/ascendllm/vllm-ascend:v0.18.0rc1-a3"
 
 NAME = "ascendllm.io/name"
@@ -245,6 +256,24 @@ def namespace(cluster: Provider, purpose: str) -> Iterator[Space]:
         yield Space(cluster, name)
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
+def settings(cluster: Provider, **changes: str) -> Iterator[None]:
+    """An operator with other settings."""
+
+    def restart(data: Mapping[str, str]) -> None:
+        patch = json.dumps({"data": data})
+        cluster.kubectl("patch", *_SETTINGS, "--type=merge", f"--patch={patch}")
+        cluster.kubectl("rollout", "restart", *_DEPLOYMENT)
+        cluster.kubectl("rollout", "status", *_DEPLOYMENT, "--timeout=60s")
+
+    before = json.loads(cluster.kubectl("get", *_SETTINGS, "--output=json"))["data"]
+    restart(changes)
+    try:
+        yield
+    finally:
+        restart({key: before[key] for key in changes})
 
 
 def condition(item: Object | None, kind: str) -> dict[str, Any]:

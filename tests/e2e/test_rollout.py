@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,14 +15,22 @@ import pytest
 from cluster.commands import environment
 from cluster.provider import Provider
 from e2e.resources import CHECKS, model, resource
-from e2e.space import NAME, OPERATOR, REVISION, Space, condition, namespace, result
+from e2e.space import (
+    NAME,
+    OPERATOR,
+    REVISION,
+    Space,
+    condition,
+    namespace,
+    result,
+    settings,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
 LLAMA = "llama"
 TOKENS = 100
 _OPERATOR = (*OPERATOR, "deployment/ascendllm-operator")
-_SETTINGS = (*OPERATOR, "configmap", "ascendllm-operator")
 
 NEWER = {"runtimeVersion": "v0.99.0", "validatorImage": "localhost/ascendllm/validator:99"}
 """Another default version, and another image of the checks: one that nobody can pull."""
@@ -103,24 +110,6 @@ def test_a_stream_in_flight_is_answered_to_its_last_token(space: Space) -> None:
     assert pods(space).isdisjoint({uid})
     assert condition({"status": status}, "Ready")["status"] == "True"
     assert (space.runs(LLAMA), space.uids("jobs", LLAMA)) == (runs, jobs), "nothing is re-run"
-
-
-@contextmanager
-def settings(cluster: Provider, **changes: str) -> Iterator[None]:
-    """An operator with other settings."""
-
-    def restart(data: Mapping[str, str]) -> None:
-        patch = json.dumps({"data": data})
-        cluster.kubectl("patch", *_SETTINGS, "--type=merge", f"--patch={patch}")
-        cluster.kubectl("rollout", "restart", *_OPERATOR)
-        cluster.kubectl("rollout", "status", *_OPERATOR, "--timeout=60s")
-
-    before = json.loads(cluster.kubectl("get", *_SETTINGS, "--output=json"))["data"]
-    restart(changes)
-    try:
-        yield
-    finally:
-        restart({key: before[key] for key in changes})
 
 
 @pytest.fixture(scope="class")
