@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ascendllm.desired import names
+from ascendllm.exceptions import ClusterError
 from ascendllm.kube.kinds import OPTIONAL
 from ascendllm.settings import Settings
 from cluster.control_plane import ControlPlane
@@ -49,21 +50,22 @@ def keda(definitions: None, world: World) -> Mortal:
 
 async def extras(world: World) -> dict[str, dict[str, Any]]:
     """The resource's objects of kinds that not every one has, by kind."""
-    lists = await asyncio.gather(*(world.children(kind) for kind in OPTIONAL))
+    lists = await asyncio.gather(*(children(world, kind) for kind in OPTIONAL))
     return {item["kind"]: item for items in lists for item in items}
+
+
+async def children(world: World, kind: str, name: str = "llama") -> list[dict[str, Any]]:
+    """The objects of a kind; none where the API server does not serve it."""
+    try:
+        return await world.children(kind, name)
+    except ClusterError as error:
+        if error.status != 404:
+            raise
+        return []
 
 
 async def kinds(world: World) -> set[str]:
     return set(await extras(world))
-
-
-async def extras_without(world: World, *absent: str) -> set[str]:
-    present = [kind for kind in OPTIONAL if kind not in absent]
-    lists = await asyncio.gather(*(world.children(kind) for kind in present))
-    return {item["kind"] for items in lists for item in items}
-
-
-ABSENT = ("HTTPRoute", "ScaledObject")
 
 
 class TestWithoutTheGatewayApiAndKeda:
@@ -99,7 +101,7 @@ class TestWithoutTheGatewayApiAndKeda:
             assert shown["pods"]["target"]["averageValue"] == quantity
         await world.apply(resource(validation=None))
         await world.load()
-        assert await extras_without(world, *ABSENT) == set()
+        assert await kinds(world) == set()
 
     async def test_a_kind_that_comes_is_used(self, world: World, definitions: None) -> None:
         await world.apply(resource(validation=None, service={"gateway": GATEWAY}))
@@ -167,7 +169,7 @@ async def test_kubectl_scale_starts_nothing_anew(world: World) -> None:
     assert scale["spec"]["replicas"] == scale["status"]["replicas"] == 3
     served = await world.served()
     assert scale["status"]["selector"] == f"{names.NAME}=llama,{names.REVISION}={served}"
-    assert await kinds_of_any(world) == {"PodDisruptionBudget"}
+    assert await kinds(world) == {"PodDisruptionBudget"}
 
     world.kubectl("scale", "ascendllm/llama", "--replicas=1")
     await world.settle()
@@ -179,11 +181,7 @@ async def test_kubectl_scale_starts_nothing_anew(world: World) -> None:
         {pod["metadata"]["uid"] for pod in await world.serving_pods()},
     )
     assert after == before
-    assert await kinds_of_any(world) == set()
-
-
-async def kinds_of_any(world: World) -> set[str]:
-    return await extras_without(world, *ABSENT)
+    assert await kinds(world) == set()
 
 
 async def test_keda_scales_where_it_is_and_hands_over(keda: Mortal, world: World) -> None:
@@ -259,7 +257,7 @@ async def test_an_operator_that_dies_of_any_write_comes_to_the_same(
         world.operate(WITH_PROMETHEUS, life)
         await world.settle(f"llama{life}")
         await world.load(f"llama{life}")
-        lists = await asyncio.gather(*(world.children(kind, f"llama{life}") for kind in OPTIONAL))
+        lists = await asyncio.gather(*(children(world, kind, f"llama{life}") for kind in OPTIONAL))
         there = {found["kind"] for items in lists for found in items}
         assert there == {"PodDisruptionBudget", "ScaledObject", "HTTPRoute", "Ingress"}, life
         bare = resource(validation=None)
@@ -268,5 +266,45 @@ async def test_an_operator_that_dies_of_any_write_comes_to_the_same(
         world.operate(WITH_PROMETHEUS, life % 6 + 1)
         await world.settle(f"llama{life}")
         await world.load(f"llama{life}")
-        lists = await asyncio.gather(*(world.children(kind, f"llama{life}") for kind in OPTIONAL))
+        lists = await asyncio.gather(*(children(world, kind, f"llama{life}") for kind in OPTIONAL))
         assert [found["kind"] for items in lists for found in items] == [], life
+
+
+async def test_blue_green_outlives_the_operator(world: World) -> None:
+    """It dies of one write, then of a later one; what serves is there until the switch."""
+    lived = []
+    for life in range(1, 50, 2):
+        name = f"llama{life}"
+        fields: dict[str, Any] = {"validation": SMOKE, "rollout": {"strategy": "BlueGreen"}}
+
+        async def change(name: str = name, **spec: Any) -> None:
+            item = resource(**spec)
+            item["metadata"]["name"] = name
+            await world.apply(item)
+
+        world.operate(Settings.from_mapping(SETTINGS))
+        await change(**fields)
+        await world.prove(name, checks=("smoke",))
+        old = await world.served(name)
+        pods = {pod["metadata"]["uid"] for pod in await world.serving_pods(name)}
+
+        mortal = world.operate(Settings.from_mapping(SETTINGS), life)
+        await change(**fields, engine={"maxNumSeqs": 8})
+        await world.settle(name)
+        await world.load(name)
+        assert await world.served(name) == old
+        assert len(await world.children("Deployment", name)) == 2
+        assert pods < {pod["metadata"]["uid"] for pod in await world.serving_pods(name)}
+        await world.finish_check("smoke", name)
+        await world.settle(name)
+        await world.move_pods(name)
+        await world.settle(name)
+        new = await world.served(name)
+        assert new != old
+        (left,) = await world.children("Deployment", name)
+        assert left["metadata"]["labels"][names.REVISION] == new
+        assert (await world.conditions(name))["Ready"] == "True/Proven"
+        lived.append(mortal.writes)
+        if mortal.writes < life:
+            return
+    raise AssertionError(f"it never came through alive: {lived}")

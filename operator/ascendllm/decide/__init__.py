@@ -4,7 +4,8 @@ One pass, in this order:
 
 1. `policies`: may this spec be acted on at all? Small named checks, each with reason and remedy.
 2. `revision`: which revision is the spec's: a kept one, or one resolved and rendered now.
-3. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts.
+3. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts;
+   BlueGreen: it goes once the new one is served.
 4. `asked`, `demand`, `judging`, `checks`: what each check measures with, what asks for it to run
    again, what its stored figures come to, and where it stands: due, running, finished, spent,
    blocked.

@@ -2,11 +2,14 @@
 
 Recreate: NPUs are scarce, so the old revision's pods are gone, down to the last terminating one,
 before the new revision's workload is applied.
+
+BlueGreen: what serves is kept beside the spec's revision until the client Service selects that one,
+which is seen on the next look; only then does the old one drain. Any third revision goes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +46,7 @@ class Rollout:
         missed: The sealed run that says that it missed its deadline, as long as it isn't available.
         overdue: It misses its deadline now, and no run says so yet.
         held: It stays at 0 pods, since it would only fail again.
+        beside: The served revision that is kept meanwhile; None where nothing is.
         vacant: Pods are wanted, and none is there, nor one of another revision: what is to be done
             before they start can be done.
     """
@@ -57,6 +61,7 @@ class Rollout:
     overdue: bool
     held: bool
     vacant: bool = False
+    beside: str | None = None
 
     @property
     def ready(self) -> int:
@@ -94,29 +99,26 @@ def roll_out(
     ready = sum(replica.ready for replica in observed.replicas_of(revision.hash))
     available = wanted > 0 and ready >= wanted
     live = observed.workload(revision.hash)
-    annotations = (live or {}).get("metadata", {}).get("annotations") or {}
+    annotations = _annotations(live)
     raised = observed.raised(revision.hash)
     missed = _missed(revision.hash, annotations if raised else None, demand or Demand(), observed)
-    others = _others(revision.hash, observed)
+    beside = _beside(spec, revision, observed)
+    staying = {revision.hash, beside}
+    others = _others(staying, observed)
     still_there = [
         pod
         for pod in observed.pods
-        if (pod.revision != revision.hash or observed.inherited(pod)) and not pod.finished
+        if (pod.revision not in staying or observed.inherited(pod)) and not pod.finished
     ]
 
     # What missed its deadline or failed would do so again: raising it anew would only loop.
     held = not raised and (missed is not None or refuted)
     raised_to = 0 if held or not (raised or rehearsed) else wanted
-    started_at = loaded_at = None
-    if raised_to > 0:
-        now = format_time(observed.now)
-        noted = annotations if raised else {}
-        started_at = _past(noted.get(names.STARTED_AT), observed) or now
-        loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
+    started_at, loaded_at = _moments(revision.hash, raised_to, available, observed)
     waiting = (live is None and bool(before or others or still_there or not rehearsed)) or (
         not raised and before is not None
     )
-    apply = [headless_service(owner, revision.hash)]
+    apply = [*_kept(owner, spec, beside, observed), headless_service(owner, revision.hash)]
     if not waiting:
         apply.append(
             workload(
@@ -145,6 +147,7 @@ def roll_out(
         loaded=loaded_at is not None,
         held=held and wanted > 0,
         vacant=vacant,
+        beside=beside,
         stage=None
         if available or (vacant and not rehearsed)
         else _stage(spec, pods, live, *((before, still_there) if waiting else ())),
@@ -175,13 +178,61 @@ def _missed(
     return None
 
 
-def _others(revision: str, observed: Observed) -> list[Ref]:
+def _beside(spec: Spec, revision: Revision, observed: Observed) -> str | None:
+    """The served revision that is kept beside the spec's."""
+    if spec.rollout.strategy != "BlueGreen" or observed.served in (None, revision.hash):
+        return None
+    return observed.served
+
+
+def _kept(
+    owner: Owner, spec: Spec, beside: str | None, observed: Observed
+) -> Iterator[dict[str, Any]]:
+    """What the kept revision runs by, as it was recorded; without a record it is left alone."""
+    record = next((known for known in observed.revisions if known.hash == beside), None)
+    if record is None:
+        return
+    wanted = spec.wanted
+    ready = sum(replica.ready for replica in observed.replicas_of(record.hash))
+    available = wanted > 0 and ready >= wanted
+    started_at, loaded_at = _moments(record.hash, wanted, available, observed)
+    yield headless_service(owner, record.hash)
+    yield workload(
+        owner,
+        record.hash,
+        record.template,
+        replicas=wanted,
+        started_at=started_at,
+        loaded_at=loaded_at,
+        progress_deadline=parse_duration(spec.rollout.progress_deadline),
+    )
+
+
+def _moments(
+    revision: str, raised_to: int, available: bool, observed: Observed
+) -> tuple[str | None, str | None]:
+    """When a revision's workload was raised from 0, and when it was first available since."""
+    if raised_to == 0:
+        return None, None
+    now = format_time(observed.now)
+    noted = _annotations(observed.workload(revision)) if observed.raised(revision) else {}
+    started_at = _past(noted.get(names.STARTED_AT), observed) or now
+    loaded_at = _past(noted.get(names.LOADED_AT), observed) or (now if available else None)
+    return started_at, loaded_at
+
+
+def _annotations(item: Mapping[str, Any] | None) -> Mapping[str, str]:
+    found: Mapping[str, str] = (item or {}).get("metadata", {}).get("annotations") or {}
+    return found
+
+
+def _others(staying: Collection[str | None], observed: Observed) -> list[Ref]:
     """The workloads of other revisions; a headless Service goes with its workload."""
     refs = []
     for kind in (*WORKLOADS, "Service"):
         for item in observed.of(kind):
             other = item["metadata"].get("labels", {}).get(names.REVISION)
-            if other is not None and other != revision:
+            if other is not None and other not in staying:
                 refs.append(Ref.of(item, kind))
     return refs
 

@@ -26,6 +26,11 @@ __all__ = ["explained", "phases"]
 _LOOK_AGAIN = timedelta(seconds=10)
 """Neither a load nor an NPU that becomes free brings about an event of the pod."""
 
+_BESIDE = (
+    "what serves keeps its NPUs meanwhile (spec.rollout.strategy BlueGreen): free as many, or set "
+    "Recreate"
+)
+
 
 def explained(rollout: Rollout, observed: Observed) -> Rollout:
     """The rollout with a stage that says more, and the moment at which to look again.
@@ -41,6 +46,8 @@ def explained(rollout: Rollout, observed: Observed) -> Rollout:
     match pod.stage.reason:
         case "Unschedulable":
             stage = _unschedulable(pod, observed)
+            if rollout.beside is not None:
+                stage = replace(stage, message=cut(f"{stage.message}; {_BESIDE}"))
         case "Loading":
             stage = _loading(pod, observed)
         case reason if reason == CRASHING:
