@@ -10,8 +10,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import bench_client, latency, lm_eval, machine, mmlu, node, render, rest, start
+from bench import (
+    bench_client,
+    latency,
+    lm_eval,
+    machine,
+    mmlu,
+    node,
+    ready,
+    render,
+    rest,
+    start,
+)
 from bench.figures import Figure, Measured, MeasureError, document, table
+from cluster import choice
 from cluster.errors import ClusterError
 
 __all__ = ["BENCHMARKS", "main"]
@@ -24,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "lm-eval": lm_eval.measure,
     "bench": bench_client.measure,
     "render": render.measure,
+    "ready": ready.measure,
     "cluster": node.measure,
 }
 
@@ -57,10 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _all() -> list[str]:
-    if os.geteuid() == 0:
-        return list(BENCHMARKS)
-    print("cluster: left out, a bare one needs root", file=sys.stderr)
-    return [name for name in BENCHMARKS if name != "cluster"]
+    left_out: dict[str, str] = {}
+    if os.geteuid() != 0:
+        left_out["cluster"] = "a bare one needs root"
+    if choice.current() is None:
+        left_out["ready"] = "no cluster is up"
+    for name, why in left_out.items():
+        print(f"{name}: left out, {why}", file=sys.stderr)
+    return [name for name in BENCHMARKS if name not in left_out]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -53,6 +53,13 @@ except OSError as error:
 print(json.dumps(told))
 """
 
+_ASK_AND_WAIT = """
+import sys, urllib.request
+headers = {"Content-Type": "application/json"}
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), headers)
+urllib.request.urlopen(request, timeout=600).read()
+"""
+
 _KEEP_ASKING = """
 import sys, threading, urllib.request
 url, body = sys.argv[1], sys.argv[2].encode()
@@ -198,6 +205,21 @@ class Space:
         document = json.dumps(body) if body is not None else ""
         told = self.kubectl("exec", "client", "--", "python3", "-c", _ASK, url, document)
         return dict(json.loads(told))
+
+    @contextmanager
+    def asking(self, url: str, body: Mapping[str, Any]) -> Iterator[None]:
+        """Have the client ask once, and wait for the answer as long as the context lasts."""
+        command = self.command("exec", "client", "--", "python3", "-c", _ASK_AND_WAIT, url)
+        with subprocess.Popen(
+            [*command, json.dumps(body)],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                yield
+            finally:
+                process.terminate()
 
     @contextmanager
     def keep_asking(self, url: str, body: Mapping[str, Any]) -> Iterator[list[str]]:

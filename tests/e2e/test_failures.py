@@ -36,6 +36,12 @@ def resources(cluster: Provider) -> list[dict[str, Any]]:
     return [
         resource("good", good),
         resource("crashing", broken(cluster, "crashing", mode="crashOnLoad", cause="outOfMemory")),
+        resource(
+            "undriven",
+            broken(cluster, "undriven", mode="crashOnLoad", cause="noDriver", trace=True),
+        ),
+        resource("orphaned", broken(cluster, "orphaned", mode="crashOnLoad", cause="noFreeMemory")),
+        resource("capturing", model(cluster, "capturing", loadSeconds=1, captureSeconds=600)),
         resource("false-ready", broken(cluster, "false-ready", mode="falseReady")),
         resource(
             "late",
@@ -86,6 +92,10 @@ def message(status: dict[str, Any]) -> str:
     return str(condition({"status": status}, "Ready")["message"])
 
 
+def message_of(item: Any) -> str:
+    return str(condition(item, "Ready").get("message", ""))
+
+
 def assert_stalled(status: dict[str, Any], reason: str) -> None:
     assert ready(status) == ("False", reason)
     assert condition({"status": status}, "Stalled")["status"] == "True"
@@ -122,6 +132,8 @@ def test_too_many_npus_cannot_be_scheduled(space: Space) -> None:
     status = space.until("greedy", "Unschedulable")
 
     assert ready(status) == ("Unknown", "Unschedulable")
+    assert "17 huawei.com/Ascend910 are wanted on one node" in message(status)
+    assert "of 16 free" in message(status)
     assert "Insufficient huawei.com/Ascend910" in message(status)
 
 
@@ -137,8 +149,36 @@ def test_a_crash_loop_tells_its_cause(space: Space) -> None:
 
     assert ready(status) == ("Unknown", "CrashLooping")
     assert "exit code 1" in message(status)
+    assert message(status).startswith("OutOfMemory: an NPU's memory is too small for it")
     assert "torch.OutOfMemoryError: NPU out of memory" in message(status)
     assert_reached_by_nobody(space, "crashing")
+
+
+def test_a_cause_further_up_the_log_than_the_kubelet_keeps_is_found(space: Space) -> None:
+    with space.watch("ascendllm") as watch:
+        there = watch.until(
+            lambda items: "NoDriver" in message_of(items.get("undriven")), "the log is read"
+        )
+    status = there["undriven"]["status"]
+
+    assert ready(status) == ("Unknown", "CrashLooping")
+    assert "spec.runtime.driverMounts" in message(status)
+    assert "libascend_hal.so" in message(status)
+
+
+def test_memory_that_a_dead_process_holds_is_waited_for(space: Space) -> None:
+    status = space.until("orphaned", "OrphanedMemory")
+
+    assert ready(status) == ("Unknown", "OrphanedMemory")
+    assert "10.21 of 60.96 GiB" in message(status)
+    assert "tried again with growing pauses" in message(status)
+
+
+def test_a_load_is_followed_to_its_graphs(space: Space) -> None:
+    status = space.until("capturing", "GraphCapture")
+
+    assert ready(status) == ("Unknown", "GraphCapture")
+    assert "capturing graphs, 0 of 5" in message(status)
 
 
 def test_a_model_that_only_looks_healthy_is_never_ready(space: Space) -> None:

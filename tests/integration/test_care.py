@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -91,6 +92,25 @@ async def test_without_another_a_server_that_answers_stays(world: World) -> None
     assert (await world.conditions())["Ready"] == "True/Proven"
     (warning,) = (await world.status())["warnings"]
     assert "no node has 1 healthy huawei.com/Ascend910 free" in warning
+
+
+async def test_npus_are_counted_on_the_nodes_there_are(world: World, nodes: None) -> None:
+    await world.apply(resource(validation=SMOKE, npu={"generation": "A3", "count": 8}))
+    await world.settle()
+    await world.move_pods(ready=False)
+    (pod,) = await world.serving_pods()
+    told = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+    status = {"phase": "Pending", "conditions": [told], "containerStatuses": None}
+    await world.set_status("Pod", pod["metadata"]["name"], status)
+    await world.settle()
+    assert (await world.conditions())["Ready"] == "Unknown/Unschedulable"
+    message = await world.message()
+    # The tests' pods are born on a node, and hold what they ask for.
+    wanted = (
+        r"^8 huawei.com/Ascend910 are wanted on one node: node has [0-7] of 16 free \(1 unhealthy"
+    )
+    assert re.match(wanted, message), message
+    assert "0/1 nodes are available" in message
 
 
 @pytest.fixture

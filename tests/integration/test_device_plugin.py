@@ -20,4 +20,5 @@ def test_it_answers_as_mindclusters_does() -> None:
     )
 
     assert "--- PASS: TestRuntimeModeGivesEnvironmentAlone" in said
+    assert "--- PASS: TestAnUnhealthyDeviceIsToldWithItsFault" in said
     assert "--- FAIL" not in said

@@ -57,7 +57,7 @@ def _help() -> str:
         "Usage: ascendllm simulate [MODEL] [OPTIONS OF vllm serve]\n\n"
         "A stand-in for vLLM-Ascend 0.18 on machines without NPUs. How it behaves is read from\n"
         f"{FILE} in the model's folder, overridden key by key by the JSON object in\n"
-        f"{ENVIRONMENT}: loadSeconds, ttftMs, itlMs, accuracy, answers, chatTemplate,\n"
-        "kvCacheTokens, failure. Values of failure.mode:\n\n"
+        f"{ENVIRONMENT}: loadSeconds, captureSeconds, ttftMs, itlMs, accuracy, answers,\n"
+        "chatTemplate, kvCacheTokens, failure. Values of failure.mode:\n\n"
         f"{modes}"
     )

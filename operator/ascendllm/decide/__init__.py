@@ -11,7 +11,9 @@ One pass, in this order:
    blocked.
 5. `sealing`, `runs`, `sweeping`: which run is finished for good; which starts, goes on or is
    stopped; what is over and forgotten.
-6. `traffic`: which revision the client Service selects.
+6. `stages`: what waiting pods wait for, told so that it can be mended.
+7. `care`: which pods can't go on though they run, and are replaced.
+8. `traffic`: which revision the client Service selects.
 
 Of the checks, dummy comes before the pods: `rollout` raises none until it has passed, and its job
 brings a server of its own (`desired.checks.dummy`).

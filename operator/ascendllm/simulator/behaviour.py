@@ -3,8 +3,9 @@
 `simulator.json` in the model's folder chooses, the environment variable `ASCENDLLM_SIMULATE` (a
 JSON object) overrides it key by key. Every key is optional:
 
-    {"loadSeconds": 1.0, "ttftMs": 50, "itlMs": 20, "accuracy": 66.3, "answers": "answers.json",
-     "chatTemplate": true, "kvCacheTokens": 524288, "failure": {"mode": "slow", "factor": 4}}
+    {"loadSeconds": 1.0, "captureSeconds": 0, "ttftMs": 50, "itlMs": 20, "accuracy": 66.3,
+     "answers": "answers.json", "chatTemplate": true, "kvCacheTokens": 524288,
+     "failure": {"mode": "slow", "factor": 4}}
 
 `answers` is a file in the model's folder (see `mmlu`); `chatTemplate` unset follows the folder's
 tokenizer_config.json. `MODES` lists every failure with its parameters.
@@ -44,8 +45,9 @@ class Mode:
 
 MODES: Mapping[str, Mode] = {
     "crashOnLoad": Mode(
-        "ends while loading, with the text that the cause prints (see CRASHES)",
-        {"cause": "outOfMemory", "exitCode": 1},
+        "ends while loading, with the text that the cause prints (see CRASHES); with trace also "
+        "with the front end's, which is longer than what a kubelet keeps",
+        {"cause": "outOfMemory", "exitCode": 1, "trace": False},
         gated=False,
     ),
     "loadForever": Mode("never listens", {}, gated=False),
@@ -140,7 +142,8 @@ class Behaviour:
     """What `simulator.json` and the environment chose.
 
     Args:
-        load_seconds: From the start until the port listens.
+        load_seconds: From the start until the weights are loaded.
+        capture_seconds: From then until the port listens: graphs are captured.
         ttft_ms: From a sequence's start on the engine to its first token.
         itl_ms: Between two tokens.
         accuracy: Percent of the MMLU questions answered right.
@@ -151,6 +154,7 @@ class Behaviour:
     """
 
     load_seconds: float = 1.0
+    capture_seconds: float = 0.0
     ttft_ms: float = 50.0
     itl_ms: float = 20.0
     accuracy: float = 66.3
@@ -166,6 +170,7 @@ class Behaviour:
 
 _NUMBERS = {
     "loadSeconds": ("load_seconds", 86_400.0),
+    "captureSeconds": ("capture_seconds", 86_400.0),
     "ttftMs": ("ttft_ms", 3_600_000.0),
     "itlMs": ("itl_ms", 3_600_000.0),
     "accuracy": ("accuracy", 100.0),

@@ -22,6 +22,7 @@ from aiohttp import web
 from ascendllm.simulator.behaviour import CRASHES
 from ascendllm.simulator.config import VERSION, LoadError, ServerConfig
 from ascendllm.simulator.group import Gathering, Place, gather, join
+from ascendllm.simulator.load_log import front_end_trace, load_log
 from ascendllm.simulator.server import build_app, build_service
 from ascendllm.simulator.serving import Service
 
@@ -116,10 +117,7 @@ async def _load(
         _log(f"Waiting for {others.place.size - 1} remote process(es) to join.")
         if await _first(others.complete.wait(), terminated) is None:
             return _TERMINATED
-    seconds = None if behaviour.fails("loadForever") else behaviour.load_seconds
-    began = time.monotonic()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(terminated.wait(), seconds)
+    if not await _write_log(config, terminated):
         _log("KeyboardInterrupt: terminated")
         return _TERMINATED
     crash = behaviour.fails("crashOnLoad")
@@ -127,9 +125,25 @@ async def _load(
         cause = str(crash.get("cause"))
         _log("EngineCore failed to start.", "ERROR")
         print(CRASHES.get(cause, cause), flush=True)
+        if crash.get("trace"):
+            print(front_end_trace(), flush=True)
         return int(crash.get("exitCode"))
-    _log(f"Loading weights took {time.monotonic() - began:.2f} seconds")
     return None
+
+
+async def _write_log(config: ServerConfig, terminated: asyncio.Event) -> bool:
+    """Take the load time, and write what vLLM writes meanwhile; False where SIGTERM came."""
+    behaviour = config.behaviour
+    for seconds, line in load_log(config.root, behaviour.load_seconds, behaviour.capture_seconds):
+        if line:
+            _log(line)
+        wait = None if line and behaviour.fails("loadForever") else seconds
+        if wait == 0:
+            continue
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(terminated.wait(), wait)
+            return False
+    return not terminated.is_set()
 
 
 async def _listen(

@@ -82,6 +82,7 @@ func run(ctx context.Context, c config) error {
 	group.Go(func() error { return serve(ctx, pluginapi.DevicePluginPath, c.resource, plugin) })
 	group.Go(func() error { return labelNode(ctx, client, c.node, c.labels) })
 	group.Go(func() error { return annotatePods(ctx, client, c.resource) })
+	group.Go(func() error { return tellDevices(ctx, client, c.node, c.resource, health) })
 	return group.Wait()
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 )
@@ -62,6 +64,35 @@ func TestHealthFollowsTheFolder(t *testing.T) {
 	devices, _ := h.current()
 	if devices[0].Health != pluginapi.Healthy || devices[1].Health != pluginapi.Unhealthy {
 		t.Errorf("health %v", devices)
+	}
+}
+
+func TestAnUnhealthyDeviceIsToldWithItsFault(t *testing.T) {
+	devices := []*pluginapi.Device{
+		{ID: "Ascend910-0", Health: pluginapi.Healthy},
+		{ID: "Ascend910-1", Health: pluginapi.Unhealthy},
+	}
+	text, err := describe("huawei.com/Ascend910", devices, time.Unix(1718702470, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info deviceInfo
+	if err := json.Unmarshal([]byte(text), &info); err != nil {
+		t.Fatal(err)
+	}
+	list := info.DeviceInfo.DeviceList
+	if list["huawei.com/Ascend910"] != "Ascend910-0" || list["huawei.com/Ascend910-Unhealthy"] != "Ascend910-1" {
+		t.Errorf("lists %v", list)
+	}
+	var faults []deviceFault
+	if err := json.Unmarshal([]byte(list["huawei.com/Ascend910-Fault"]), &faults); err != nil {
+		t.Fatal(err)
+	}
+	if len(faults) != 1 || faults[0].NPUName != "Ascend910-1" || faults[0].FaultHandling != faultHandling {
+		t.Errorf("faults %v", faults)
+	}
+	if info.CheckCode == "" || info.DeviceInfo.UpdateTime != 1718702470 {
+		t.Errorf("info %v", info)
 	}
 }
 

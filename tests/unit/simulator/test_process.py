@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from ascendllm.simulator.behaviour import CRASHES
+from ascendllm.state.diagnosis import diagnose
+from ascendllm.state.loading import loading_stage
 from unit.simulator.running import until
 
 SOURCE = str(Path(__file__).parents[3] / "operator")
@@ -150,6 +152,30 @@ async def test_crash_on_load(spawn: Spawn, cause: str) -> None:
     assert await process.end() == 3
     assert CRASHES.get(cause, cause) in process.log
     assert "Starting vLLM API server" not in process.log
+
+
+async def test_a_crash_may_leave_more_than_a_kubelet_keeps(spawn: Spawn) -> None:
+    failure = {"mode": "crashOnLoad", "cause": "noDriver", "trace": True}
+    process = await spawn(*SERVE, failure=failure)
+    assert await process.end() == 1
+    kept = process.log[-2048:]
+    assert CRASHES["noDriver"] not in kept
+    assert "Engine core initialization failed" in kept
+    found = diagnose(process.log)
+    assert found is not None
+    assert found.reason == "NoDriver"
+
+
+async def test_a_load_is_told_as_vllm_tells_it(spawn: Spawn) -> None:
+    process = await spawn(*SERVE, loadSeconds=0.2, captureSeconds=0.2)
+    await process.port()
+    stages = [loading_stage(line) for line in process.log.splitlines()]
+    told = [(stage.reason, stage.message) for stage in stages if stage is not None]
+    assert ("Loading", "loading weights, 1 of 4 files (25 %)") in told
+    assert ("GraphCapture", "capturing graphs, 2 of 5") in told
+    reasons = list(dict.fromkeys(reason for reason, _ in told))
+    assert reasons == ["Loading", "WarmingUp", "GraphCapture"]
+    assert told[-1] == ("WarmingUp", "the server listens: waiting for its first completion")
 
 
 async def test_loading_forever_ends_on_sigterm(spawn: Spawn) -> None:
