@@ -6,7 +6,11 @@ HCCL_IF_IP stays out too: it is for pods in the host's network, which these are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ascendllm.desired import names
+from ascendllm.desired.devices import host_files
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part
 from ascendllm.desired.probes import STARTUP_HOURS
@@ -31,12 +35,19 @@ def shm_size(given: str | None, nodes: int) -> str:
     return given or (_SHM_SIZE if nodes == 1 else _GROUP_SHM_SIZE)
 
 
-def group_part(owner: Owner) -> Part:
+def group_part(owner: Owner, resolved: Mapping[str, Any]) -> Part:
     """What all pods of a group have, the answering one and the others.
 
     /etc/hccn.conf holds the addresses of the NPUs' own network ports: without it a model starts
-    and answers nonsense (vllm-ascend #7711). So a node that has none is not to start one.
+    and answers nonsense (vllm-ascend #7711). So a node that has none is not to start one. Ascend
+    Docker Runtime does not mount it; the owner's driver files may hold it already.
+
+    Args:
+        owner: Whose pods.
+        resolved: What is known of the chips, and the driver's files that are mounted.
     """
+    mounted = _HCCN in (resolved.get("driverPaths") or ())
+    volumes, mounts = host_files("hccn", () if mounted else (_HCCN,))
     apart = {
         "weight": 100,
         "podAffinityTerm": {
@@ -57,6 +68,6 @@ def group_part(owner: Owner) -> Part:
             # vLLM's own 600 s count the loads of all pods; the startup probe speaks first.
             {"name": "VLLM_ENGINE_READY_TIMEOUT_S", "value": str(STARTUP_HOURS * 3600)},
         ],
-        volumes=[{"name": "hccn", "hostPath": {"path": _HCCN, "type": "File"}}],
-        mounts=[{"name": "hccn", "mountPath": _HCCN, "readOnly": True}],
+        volumes=volumes,
+        mounts=mounts,
     )

@@ -108,7 +108,7 @@ def _pod(
     return put_together(
         CONTAINER,
         (
-            *([group_part(owner)] if spec.nodes > 1 else []),
+            *([group_part(owner, resolved)] if spec.nodes > 1 else []),
             devices_part(spec.npu, spec.placement, resolved),
             placement_part(spec.placement),
             _account(owner),

@@ -127,6 +127,22 @@ def test_what_is_recorded_is_what_is_run() -> None:
     assert spec["size"] == recorded["size"] == 2
 
 
+def test_hccn_conf_is_mounted_once() -> None:
+    """The owner may name it among the driver's files."""
+    for paths in ("", "/usr/local/Ascend/driver/,/etc/hccn.conf"):
+        settings = SETTINGS.model_copy(
+            update={"driver_paths": tuple(filter(None, paths.split(",")))}
+        )
+        runtime = {"version": "v0.18.0rc1", "driverMounts": "hostPath"}
+        stage = Stage(spec_of(**GROUP, runtime=runtime), settings=settings)
+        stage.settle()
+        template = group(stage)["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]
+        mounted = [mount["mountPath"] for mount in template["containers"][0]["volumeMounts"]]
+        assert mounted.count("/etc/hccn.conf") == 1
+        volumes = [volume["name"] for volume in template["volumes"]]
+        assert len(volumes) == len(set(volumes))
+
+
 @pytest.mark.parametrize(
     "written",
     [
