@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -19,6 +17,7 @@ from ascendllm.engine.options import load
 from ascendllm.exceptions import UsageError
 from cluster.commands import run
 from cluster.paths import REPOSITORY
+from unit.core.kubelet import command_line
 
 TABLE = load("0.18.0")
 KINDS = {
@@ -56,10 +55,6 @@ ACCEPTED = [
 ]
 
 
-PLACES = {"LWS_WORKER_INDEX": "1", "LWS_LEADER_ADDRESS": "leader.group", "VLLM_HOST_IP": "10.0.0.1"}
-"""What a pod of a group knows when it starts."""
-
-
 def command_lines(objects: Iterable[dict[str, Any]]) -> list[list[str]]:
     """What each kind of serving pod among the objects is started with, behind `vllm serve`."""
     found = {
@@ -69,7 +64,7 @@ def command_lines(objects: Iterable[dict[str, Any]]) -> list[list[str]]:
         for container in template["spec"]["containers"]
         if container["name"] == "vllm"
     }
-    return [served(json.loads(text)) for text in sorted(found)]
+    return [command_line(json.loads(text))[2:] for text in sorted(found)]
 
 
 def templates(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,26 +73,6 @@ def templates(item: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     template = item["data"]["template"]
     return [template["leader"], template["worker"]] if "leader" in template else [template]
-
-
-def served(arguments: list[str]) -> list[str]:
-    """As the container runs them: variables by the kubelet, sums by the shell."""
-    expanded = [
-        re.sub(r"\$\((\w+)\)|\$\$", lambda m: PLACES[m[1]] if m[1] else "$", argument)
-        for argument in arguments
-    ]
-    if expanded[0] == "sh":
-        shell, [zero, *command] = expanded[:3], expanded[3:]
-        printed = subprocess.run(
-            [*shell, zero, "printf", "%s\\n", *command],
-            env={**os.environ, **PLACES},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        expanded = printed.stdout.splitlines()
-    assert expanded[:2] == ["vllm", "serve"]
-    return expanded[2:]
 
 
 def rendered(example: Path) -> list[list[str]]:

@@ -14,6 +14,7 @@ from ascendllm.decide.checks import CHECKS
 from ascendllm.engine import options
 from ascendllm.report.yaml import to_yaml
 from ascendllm.settings import Settings
+from unit.core.kubelet import command_line
 from unit.core.stage import SETTINGS, Stage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -79,12 +80,9 @@ def test_the_objects_are_the_golden_ones(case: str, pytestconfig: pytest.Config)
 def test_every_option_is_one_of_vllms(case: str) -> None:
     for container in serving_containers(objects(case)):
         assert "command" not in container, "the image's entry point sets CANN's environment up"
-        begin = container["args"].index("vllm")
-        assert begin == 0 or container["args"][:2] == ["sh", "-c"]
-        assert container["args"][begin + 1] == "serve"
-        # What Kubernetes puts in for a worker's number.
-        arguments = [a.replace("$(LWS_WORKER_INDEX)", "1") for a in container["args"][begin + 2 :]]
-        options.load().parse(arguments)
+        arguments = command_line(container["args"])
+        assert arguments[:2] == ["vllm", "serve"]
+        options.load().parse(arguments[2:])
 
 
 def test_no_device_is_named(case: str) -> None:
