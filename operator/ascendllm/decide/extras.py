@@ -65,7 +65,7 @@ def _wanted(
     service = spec.service
     # Of one replica a budget would refuse every drain, or none.
     if served != NOTHING_SERVED and not spec.suspend and spec.most > 1:
-        yield disruption_budget(owner, served)
+        yield disruption_budget(owner, served, grouped=observed.grouped(served))
     if spec.autoscaling is not None and not spec.suspend:
         if settings.prometheus_address is not None and uses_keda(settings, observed.absent):
             yield scaled_object(

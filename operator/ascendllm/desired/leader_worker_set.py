@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["API_VERSION", "KIND", "group_spec"]
+__all__ = ["API_VERSION", "KIND", "NAME_LABEL", "group_spec"]
 
 API_VERSION = "leaderworkerset.x-k8s.io/v1"
 KIND = "LeaderWorkerSet"
+
+NAME_LABEL = "leaderworkerset.sigs.k8s.io/name"
+"""Of every pod of a LeaderWorkerSet: that one's name."""
 
 
 def group_spec(template: Mapping[str, Any], replicas: int) -> dict[str, Any]:

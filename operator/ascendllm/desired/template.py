@@ -120,7 +120,7 @@ def _pod(
             *([_probes(owner, spec)] if answers else []),
             drain(spec.engine),
             _spread(owner),
-            _api_key(spec.service.api_key_secret),
+            *([_api_key(spec.service.api_key_secret)] if answers else []),
         ),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from ascendllm.desired import names
+from ascendllm.desired import leader_worker_set, names
 from ascendllm.desired.workload import WORKLOADS
 from ascendllm.state.capacity import NodeNpus
 from ascendllm.state.device_faults import Fault
@@ -82,6 +82,11 @@ class Observed:
         """Whether pods of a revision are asked for."""
         workload = self.workload(revision)
         return workload is not None and int(workload["spec"].get("replicas", 0)) > 0
+
+    def grouped(self, revision: str) -> bool:
+        """Whether each replica of a revision is a group of pods."""
+        name = names.child(self.resource["metadata"]["name"], revision)
+        return self.find(leader_worker_set.KIND, name) is not None
 
     @cached_property
     def revisions(self) -> tuple[Revision, ...]:

@@ -127,6 +127,30 @@ def test_what_is_recorded_is_what_is_run() -> None:
     assert spec["size"] == recorded["size"] == 2
 
 
+def test_the_budget_is_of_all_pods_of_the_groups() -> None:
+    stage = Stage(spec_of(**GROUP, replicas=2))
+    stage.prove("smoke")
+    (budget,) = stage.of("PodDisruptionBudget")
+    workload = group(stage)["metadata"]["name"]
+    assert budget["spec"]["selector"]["matchLabels"] == {
+        "ascendllm.io/name": "llama",
+        "leaderworkerset.sigs.k8s.io/name": workload,
+    }
+
+
+def test_the_key_is_the_leaders_alone() -> None:
+    """A worker has no HTTP, so it needs no key."""
+    secret = {"apiKeySecret": {"name": "keys", "key": "llama"}}
+    stage = Stage(spec_of(**GROUP, service=secret))
+    stage.settle()
+    spec = group(stage)["spec"]["leaderWorkerTemplate"]
+    keys = [
+        any("VLLM_API_KEY" in item["name"] for item in template["spec"]["containers"][0]["env"])
+        for template in (spec["leaderTemplate"], spec["workerTemplate"])
+    ]
+    assert keys == [True, False]
+
+
 def test_hccn_conf_is_mounted_once() -> None:
     """The owner may name it among the driver's files."""
     for paths in ("", "/usr/local/Ascend/driver/,/etc/hccn.conf"):
