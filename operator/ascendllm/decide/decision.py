@@ -15,7 +15,7 @@ from ascendllm.decide.context import Context
 from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
 from ascendllm.decide.download import Download, downloads, releases
 from ascendllm.decide.extras import extras
-from ascendllm.decide.fit import fitting
+from ascendllm.decide.fit import downloaded_misfit, fitting
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
@@ -100,6 +100,12 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     )
     rehearsed = all(state.passed for state in standing if state.check in BEFORE_LOADING)
     fetched = downloads(owner, spec, observed, settings, demand)
+    problem = downloaded_misfit(fetched, spec, revision, observed)
+    if problem is not None:
+        kept = seal_finished(context) + care.plan
+        for item in fetched:
+            kept += item.plan
+        return Decision(kept, problem, served=served_now, care=care, downloads=fetched)
     rollout = roll_out(
         owner,
         spec,

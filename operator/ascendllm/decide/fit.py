@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ascendllm.api.scalars import parse_quantity
 from ascendllm.api.spec import Spec
+from ascendllm.decide.download import Download
 from ascendllm.decide.rollout import Rollout
 from ascendllm.engine import options
 from ascendllm.engine.arguments import tensor_parallel_size
 from ascendllm.engine.fit import Layout, Misfit, misfit
 from ascendllm.engine.in_force import in_force
 from ascendllm.engine.model_numbers import ModelNumbers
+from ascendllm.exceptions import SpecError
+from ascendllm.state.observed import Observed
 from ascendllm.state.pods import CRASHING, Stage, telling
 from ascendllm.state.revisions import Revision
 from ascendllm.state.stage import cut
 
-__all__ = ["fitting", "layout_of", "memory_of", "misfit_of"]
+__all__ = ["downloaded_misfit", "fitting", "misfit_of"]
 
 _BEFORE_IT_RUNS = ("Pulling", "Loading", CRASHING)
 
@@ -37,14 +41,35 @@ def fitting(rollout: Rollout, spec: Spec, revision: Revision) -> Rollout:
     return replace(rollout, stage=Stage(found.reason, cut(f"{found.message}; pod {pod.name}")))
 
 
+def downloaded_misfit(
+    fetched: Sequence[Download], spec: Spec, revision: Revision, observed: Observed
+) -> SpecError | None:
+    """Why a downloaded model would be loaded in vain, before it takes an NPU.
+
+    What serves, or has come up, is proof against any reckoning.
+    """
+    up = any(pod.ready for pod in observed.pods_of(revision.hash))
+    if up or observed.served == revision.hash or spec.suspend:
+        return None
+    for item in fetched:
+        result = item.record.result if item.record is not None and item.record.complete else {}
+        config = result.get("config")
+        if not isinstance(config, Mapping):
+            continue
+        model = ModelNumbers.read({**config, "weight_bytes": result.get("weightBytes")})
+        if model is not None and (found := misfit_of(model, spec, revision)) is not None:
+            return SpecError(found.reason, found.message)
+    return None
+
+
 def misfit_of(model: ModelNumbers, spec: Spec, revision: Revision) -> Misfit | None:
     """Why the revision's NPUs can't serve the model; None where nothing speaks against it."""
     engine = in_force(spec.engine, revision.resolved.get("generation"))
     env = spec.runtime.env or {}
-    return misfit(model, engine, layout_of(spec), memory_of(revision), env)
+    return misfit(model, engine, _layout(spec), _memory(revision), env)
 
 
-def layout_of(spec: Spec) -> Layout:
+def _layout(spec: Spec) -> Layout:
     """How the NPUs of a replica share the model."""
     engine = in_force(spec.engine)
     return Layout(
@@ -55,7 +80,7 @@ def layout_of(spec: Spec) -> Layout:
     )
 
 
-def memory_of(revision: Revision) -> int | None:
+def _memory(revision: Revision) -> int | None:
     """Bytes of one NPU, as the nodes' labels told when the revision was resolved."""
     told = revision.resolved.get("memory")
     try:

@@ -19,6 +19,8 @@ from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.sources import Mounted
+from ascendllm.engine import options
+from ascendllm.engine.in_force import in_force
 
 __all__ = [
     "MODEL_FOLDER",
@@ -106,7 +108,8 @@ def cached_models(spec: Spec) -> tuple[CachedModel, ...]:
     """The models that a spec wants downloaded."""
     if spec.model.cache is None:
         return ()
-    weights = "--load-format=dummy" not in (spec.engine.args or [])
+    given = options.load().values(in_force(spec.engine).args or [])
+    weights = given.get("load_format") != "dummy"
     return (CachedModel(spec.model.source, spec.model.cache, weights),)
 
 

@@ -166,3 +166,53 @@ def test_the_deadline_run_says_why() -> None:
     told = ready(stage)
     assert told["reason"] == "ProgressDeadlineExceeded"
     assert "ParallelismMismatch" in told["message"]
+
+
+DOWNLOADED = {
+    "source": {"huggingFace": {"repo": "meta-llama/Llama-3.3-70B-Instruct"}},
+    "cache": {"size": "200Gi"},
+}
+
+
+def with_cards(count: int, **engine: Any) -> Any:
+    return spec_of(model=DOWNLOADED, npu={"count": count, "generation": "A3"}, engine=engine)
+
+
+def told_of(count: int, config: dict[str, Any] = SEVENTY, **engine: Any) -> Stage:
+    item = node("n", "Ascend910")
+    item["metadata"]["labels"]["mind-cluster/npu-chip-memory"] = "64G"
+    stage = Stage(with_cards(count, **engine), nodes=(item,))
+    stage.settle()
+    given = {key: value for key, value in config.items() if key != "weight_bytes"}
+    stage.download(config=given, weightBytes=config.get("weight_bytes", 0))
+    stage.settle()
+    return stage
+
+
+def test_a_downloaded_model_that_does_not_fit_takes_no_npu() -> None:
+    stage = told_of(2, maxModelLen=4096)
+    ready = stage.status["conditions"][0]
+    assert (ready["status"], ready["reason"]) == ("False", "ModelDoesNotFit")
+    assert "131.4 GiB" in ready["message"]
+    assert "57.6 GiB" in ready["message"]
+    assert not stage.of("Deployment")
+    stage.change(with_cards(4, maxModelLen=4096))
+    stage.settle()
+    (workload,) = stage.of("Deployment")
+    assert workload["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize("config", [{}, {"num_attention_heads": "64"}, SEVENTY])
+def test_a_downloaded_model_that_may_fit_is_loaded(config: dict[str, Any]) -> None:
+    assert told_of(4, config, maxModelLen=4096).of("Deployment")
+
+
+def test_what_serves_is_not_reckoned_with() -> None:
+    stage = told_of(4, maxModelLen=4096)
+    stage.prove("smoke", "bench", "mmlu")
+    assert stage.conditions["Ready"].startswith("True")
+    (record,) = [item for item in stage.of("ConfigMap") if "download.json" in item["data"]]
+    result = json.loads(record["data"]["result.json"]) | {"weightBytes": 2**50}
+    record["data"]["result.json"] = json.dumps(result)
+    stage.settle()
+    assert stage.conditions["Ready"].startswith("True"), stage.status["conditions"][0]

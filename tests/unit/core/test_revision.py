@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -208,3 +209,50 @@ def test_the_nodes_are_asked_for_what_no_name_tells(npu: dict[str, Any]) -> None
     with pytest.raises(NodesNeeded):
         resolve(spec_of(npu=npu), SETTINGS, None)
     resolve(spec_of(npu={"resource": "huawei.com/Ascend910B3"}), SETTINGS, None)
+
+
+def test_what_a_profile_filled_in_stays_as_it_was_recorded() -> None:
+    spec = spec_of(**ARGUMENTS, engine={"profile": "latency"})
+    new = Stage(spec)
+    new.settle()
+    (record,) = new.of("ControllerRevision")
+    template = record["data"]["template"]
+    assert "--max-num-seqs=8" in template["spec"]["containers"][0]["args"]
+
+    # An operator whose profile had other figures made this one.
+    text = json.dumps(template).replace("--max-num-seqs=8", "--max-num-seqs=4")
+    record["data"]["template"] = json.loads(text)
+    revision = names.digest(record["data"]["template"])
+    record["metadata"]["name"] = names.child("llama", revision)
+    record["metadata"]["labels"][names.REVISION] = revision
+    stage = Stage(spec)
+    stage.objects["ControllerRevision", record["metadata"]["name"]] = record
+    stage.load()
+    (workload,) = stage.of("Deployment")
+    assert "--max-num-seqs=4" in workload["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"profile": "balanced"},
+        {"config": {"max-num-seqs": 8}},
+        {"loras": [{"name": "a", "source": {"hostPath": "/opt/atomgit/a"}}]},
+    ],
+)
+def test_each_of_these_makes_a_revision_and_its_absence_another(engine: dict[str, Any]) -> None:
+    stage = Stage(spec_of(**ARGUMENTS))
+    stage.prove("smoke")
+    stage.change(spec_of(**ARGUMENTS, engine=engine))
+    stage.prove("smoke")
+    assert len(stage.of("ControllerRevision")) == 2
+    stage.change(spec_of(**ARGUMENTS))
+    stage.settle()
+    assert len(stage.of("ControllerRevision")) == 2
+
+
+def test_the_order_of_a_config_is_no_change() -> None:
+    config = {"b-option": 1, "async-scheduling": True}
+    inputs = revision_inputs(spec_of(engine={"config": config}), "llama")
+    turned = dict(reversed(config.items()))
+    assert revision_inputs(spec_of(engine={"config": turned}), "llama") == inputs

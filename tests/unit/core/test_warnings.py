@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ascendllm.report.overview import detail
-from unit.core.stage import Stage, spec_of
+from unit.core.stage import Stage, node, spec_of
 
 
 def test_a_dead_setting_is_told_and_stops_nothing() -> None:
@@ -51,3 +51,36 @@ def test_the_generation_that_the_nodes_told_counts() -> None:
     stage = Stage(spec_of(npu={"generation": "310P", "resource": "huawei.com/Ascend310P"}))
     stage.step()
     assert "maxModelLen is unset" in stage.status["warnings"][0]
+
+
+def test_what_the_models_numbers_and_name_tell() -> None:
+    item = node("n", "910B3")
+    item["metadata"]["labels"]["mind-cluster/npu-chip-memory"] = "64G"
+    spec = spec_of(
+        model={"source": {"hostPath": "/opt/atomgit/llama-3-70b"}},
+        npu={"count": 4},
+        engine={"maxModelLen": 65_536},
+    )
+    stage = Stage(spec, nodes=(item,))
+    stage.step()
+    (ceiling,) = stage.status["warnings"]
+    assert "65536 is above the 32768 tokens" in ceiling
+    stage.move_pods(facts={"model": {"num_hidden_layers": 80}})  # type: ignore[dict-item]
+    stage.step()
+    graphs, again = stage.status["warnings"]
+    assert "7 of 35 batch sizes, since 80 layers" in graphs
+    assert again == ceiling
+
+
+def test_any_source_has_a_name() -> None:
+    sources = [
+        {"hostPath": "/opt/atomgit"},
+        {"pvc": {"claimName": "a"}},
+        {"pvc": {"claimName": "a", "path": "x/y/"}},
+    ]
+    for source in sources:
+        item = node("n", "910B3")
+        item["metadata"]["labels"]["mind-cluster/npu-chip-memory"] = "64G"
+        stage = Stage(spec_of(model={"source": source}), nodes=(item,))
+        stage.step()
+        assert "warnings" not in stage.status
