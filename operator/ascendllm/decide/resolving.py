@@ -16,7 +16,7 @@ from ascendllm.engine.chips import (
 )
 from ascendllm.engine.nodes import NodeFacts, candidates, common, least_memory
 from ascendllm.engine.volcano import POLICY, assigns_cards, policy_for
-from ascendllm.engine.worlds import told_generation, world_of
+from ascendllm.engine.worlds import slice_of, told_generation, world_of
 from ascendllm.exceptions import SpecError
 from ascendllm.settings import Settings
 
@@ -59,7 +59,7 @@ def resolve(
     found: dict[str, Any] = {
         "generation": generation,
         "chip": world.chip or common(node.chip for node in chosen),
-        "memory": world.memory or least_memory(chosen),
+        "memory": _of_template(spec) or world.memory or least_memory(chosen),
     }
     if assigns_cards(spec.npu, spec.placement):
         found |= _servers(spec, generation, chosen)
@@ -72,6 +72,14 @@ def resolve(
     variant = variant_for(generation) if spec.runtime.variant == "auto" else spec.runtime.variant
     image = f"{settings.runtime_repository}:{image_tag(version, variant)}"
     return {"version": version, **known, "variant": variant, "image": image}
+
+
+def _of_template(spec: Spec) -> str | None:
+    """The memory of a template's slice, an NPU of its own; of a soft slice vLLM sees the whole."""
+    sliced = slice_of(spec.npu, spec.placement)
+    if sliced is None or sliced.soft or sliced.memory is None:
+        return None
+    return f"{sliced.memory}Mi"
 
 
 def _common_generation(spec: Spec, offering: Sequence[NodeFacts]) -> Generation | None:

@@ -12,6 +12,7 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.revision import revision_inputs
 from ascendllm.desired.template import pod_template
 from ascendllm.engine.volcano import assigns_cards, count_problem, policy_of
+from ascendllm.engine.worlds import VNPU_MODE
 from ascendllm.exceptions import SpecError
 from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
@@ -57,9 +58,17 @@ def _of_runtime(inputs: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _of_nodes(inputs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What of the inputs says which nodes are looked at, and for what."""
+    """What of the inputs says which nodes are looked at and for what, and how cards are sliced."""
     placement: Mapping[str, Any] = inputs.get("placement") or {}
-    return placement.get("nodeSelector"), placement.get("schedulerName")
+    asked: Mapping[str, Mapping[str, str]] = placement.get("resources") or {}
+    slices = {
+        (name, value)
+        for resources in asked.values()
+        for name, value in resources.items()
+        if name.endswith(("-memory", "-core"))
+    }
+    mode = (placement.get("annotations") or {}).get(VNPU_MODE)
+    return placement.get("nodeSelector"), placement.get("schedulerName"), slices, mode
 
 
 def _refuse_count(spec: Spec, resolved: Mapping[str, Any]) -> None:

@@ -194,6 +194,22 @@ def test_what_was_resolved_outlives_the_nodes_labels() -> None:
     assert stage.status["runtime"]["memory"] == "64Gi"
 
 
+def test_the_memory_of_a_slice() -> None:
+    def memory(placement: dict[str, Any]) -> str:
+        return str(resolve(spec_of(npu=B3, placement=placement), SETTINGS, ())["memory"])
+
+    assert memory({}) == "64Gi"
+    assert memory(SLICED) == "28672Mi", "a template is an NPU of its own"
+    assert memory(SOFT) == "64Gi", "memoryUtilization is of the whole"
+
+    plain: dict[str, Any] = {"npu": B3, "runtime": None, "validation": None}
+    stage = Stage(spec_of(**plain, placement=SLICED))
+    stage.load()
+    stage.change(spec_of(**plain))
+    stage.load()
+    assert stage.status["runtime"]["memory"] == "64Gi", "another slice is another memory"
+
+
 def test_a_taint_of_the_cards_is_tolerated() -> None:
     def keys(**npu: Any) -> list[str]:
         return [t["key"] for t in template(npu={"generation": "A2", **npu})["spec"]["tolerations"]]
