@@ -61,6 +61,9 @@ class Settings(BaseModel):
     downloader_image: Annotated[str, Field(min_length=1)] = "ascendllm/downloader:0.1.0"
     """The image of the jobs that download models."""
 
+    downloader_env: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
+    """Variables of those jobs, such as HTTPS_PROXY and NO_PROXY; no place for secrets."""
+
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
 
@@ -98,7 +101,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{prefix!r} must be an absolute path without '..'")
         return value
 
-    @field_validator("mmlu_data", mode="before")
+    @field_validator("mmlu_data", "downloader_env", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
         if isinstance(value, str):

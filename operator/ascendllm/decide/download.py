@@ -156,9 +156,8 @@ def _download(
         return Download(cached, plan + _swept(owner, cached, record, observed), record=record)
     if "Job" not in observed.shared:
         raise FillingNeeded
-    asked = names.digest(
-        [demand.value, _secrets(cached), _capacity(claim), settings.downloader_image]
-    )
+    job = [settings.downloader_image, settings.downloader_env]
+    asked = names.digest([demand.value, _secrets(cached), _capacity(claim), job])
     return _fill(_Fill(owner, spec, cached, record, observed, settings, asked, plan), claim)
 
 
@@ -245,6 +244,8 @@ def _start(fill: _Fill) -> Download:
         image=fill.settings.downloader_image,
         attempt=attempts.number + 1,
         asked=fill.asked,
+        env=fill.settings.downloader_env,
+        beside=fill.spec if fill.cached.access_mode == "ReadWriteOnce" else None,
         pull_secrets=fill.spec.runtime.image_pull_secrets or (),
     )
     access = download_access(fill.owner.namespace, fill.cached.name, fill.record.item)

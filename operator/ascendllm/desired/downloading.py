@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ascendllm.api.sources import LocalObject, SecretKey
+from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.cache import CachedModel
 
@@ -77,7 +78,9 @@ def download_job(
     image: str,
     attempt: int,
     asked: str,
+    env: Mapping[str, str],
     pull_secrets: Sequence[LocalObject] = (),
+    beside: Spec | None = None,
 ) -> dict[str, Any]:
     """The Job `CACHE-ATTEMPT`.
 
@@ -88,10 +91,15 @@ def download_job(
         image: The downloader image.
         attempt: From 1.
         asked: What was asked for by whoever starts it.
+        env: Variables that the operator's owner gives, such as a proxy's address.
         pull_secrets: Of the image, and of the model's own where that is one.
+        beside: Whose serving pods it goes where, as the claim's storage is of one node: a job
+            elsewhere would bind it to a node without NPUs.
     """
     root = f"{_FOLDER}/{cached.name}"
     labels = names.cache_labels(cached.name)
+    variables = [{"name": key, "value": value} for key, value in sorted(env.items())]
+    variables += _environment(cached)
     volume_mount = {"name": "cache", "mountPath": _FOLDER}
     pod: dict[str, Any] = {
         "serviceAccountName": cached.name,
@@ -119,7 +127,7 @@ def download_job(
                     f"--configmap={cached.name}",
                     f"--attempt={attempt}",
                 ],
-                **({"env": env} if (env := _environment(cached)) else {}),
+                **({"env": variables} if variables else {}),
                 "resources": {
                     "requests": {"cpu": "500m", "memory": "256Mi"},
                     "limits": {"memory": "1Gi"},
@@ -141,6 +149,8 @@ def download_job(
         pod["initContainers"] = [_copy(cached, root, volume_mount)]
     if pull_secrets:
         pod["imagePullSecrets"] = [{"name": secret.name} for secret in pull_secrets]
+    if beside is not None:
+        pod |= _towards(beside)
     metadata = _metadata(namespace, job_name(cached.name, attempt), cached.name, record)
     metadata["annotations"] = {ASKED: asked, ATTEMPT: str(attempt)}
     return {
@@ -243,6 +253,15 @@ def _copy(cached: CachedModel, root: str, volume_mount: Mapping[str, Any]) -> di
         "securityContext": _confined(),
         "volumeMounts": [dict(volume_mount)],
     }
+
+
+def _towards(spec: Spec) -> dict[str, Any]:
+    """Where the serving pods go; not by their scheduler, which may want NPUs to be asked for."""
+    fields = spec.placement.model_dump(mode="json", by_alias=True, exclude_none=True)
+    wanted = {key: fields[key] for key in ("nodeSelector", "affinity") if fields.get(key)}
+    # What asks for NPUs tolerates a taint of their name by itself.
+    npus = {"key": spec.npu.resource, "operator": "Exists", "effect": "NoSchedule"}
+    return {**wanted, "tolerations": [*fields.get("tolerations", []), npus]}
 
 
 def _confined() -> dict[str, Any]:

@@ -32,9 +32,9 @@ _TEXTS = ("model_type", "torch_dtype", "dtype")
 def numbers(folder: Path) -> dict[str, Any]:
     """What of config.json, as it is named there, a fit check can use; {} where it cannot be read.
 
-    Of a model that sees and reads, the numbers are those of the part that reads (`text_config`).
-    `quantization` is the method: of `quantization_config`, or ascend where ModelSlim, Ascend's own
-    tool, left its description beside the weights.
+    As `ascendllm.engine.model_numbers` reads them. Of a model that sees and reads, the numbers are
+    those of the part that reads (`text_config`). `quantization` is the method: of
+    `quantization_config`, or ascend where ModelSlim, Ascend's own tool, left its description.
     """
     try:
         path = folder / "config.json"
@@ -64,6 +64,13 @@ def numbers(folder: Path) -> dict[str, Any]:
         found["quantization"] = quantization["quant_method"][:40]
     elif any(folder.glob("quant_model_description*.json")):
         found["quantization"] = "ascend"
+    rope = _first(layers, "rope_scaling") or _first(layers, "rope_parameters")
+    kind = (rope.get("rope_type") or rope.get("type")) if isinstance(rope, dict) else None
+    found["rope_type"] = str(kind or "default")[:40]
+    of_layers = _first(layers, "layer_types")
+    mixed = isinstance(of_layers, list) and any(kind != "full_attention" for kind in of_layers)
+    if mixed or _first(layers, "use_sliding_window") is True:
+        found["mixed_layers"] = True
     return found
 
 

@@ -90,6 +90,7 @@ class HubServer:
             app.router.add_get("/api/models/{repo:[^/]+/[^/]+}/tree/{revision}", self._tree)
             app.router.add_get("/api/v1/models/{repo:[^/]+/[^/]+}/repo/files", self._ms_files)
             app.router.add_get("/api/v1/models/{repo:[^/]+/[^/]+}/repo", self._ms_file)
+            app.router.add_get("/sent", self._sent)
             app.router.add_get("/cdn/{repo:[^/]+/[^/]+}/{path:.+}", self._cdn)
             app.router.add_get("/{repo:[^/]+/[^/]+}/resolve/{revision}/{path:.+}", self._resolve)
             runner = web.AppRunner(app, access_log=None)
@@ -134,6 +135,10 @@ class HubServer:
         if revision not in (*self.branches, self.commit(repo)):
             return web.Response(status=404, headers={"X-Error-Code": "RevisionNotFound"})
         return None
+
+    async def _sent(self, request: web.Request) -> web.Response:
+        """Bytes of content by file: for tests that have no other way to see it."""
+        return web.json_response(self.sent)
 
     async def _info(self, request: web.Request) -> web.Response:
         if (refused := self._refusal(request)) is not None:
@@ -189,7 +194,7 @@ class HubServer:
         headers |= {
             "X-Linked-Size": str(size(content)),
             "X-Linked-ETag": f'"{self._sha256(content)}"',
-            "Location": f"{self.url}/cdn/{repo}/{path}",
+            "Location": f"/cdn/{repo}/{path}",
         }
         return web.Response(status=302, headers=headers)
 
@@ -261,15 +266,22 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def main(folder: str, host: str, port: str) -> None:
-    """Serve owner/name folders below a folder until the process ends."""
+def main(folder: str, host: str, port: str, rate: str = "") -> None:
+    """Serve the folders owner/name below a folder until the process ends.
+
+    Args:
+        folder: That folder.
+        host: The address to listen on.
+        port: The port; 0 for a free one.
+        rate: Bytes a second of each answer; no limit when empty.
+    """
     root = Path(folder)
     repos: dict[str, Files] = {}
     for path in sorted(root.glob("*/*/**/*")):
         if path.is_file():
             owner, name, *rest = path.relative_to(root).parts
             repos.setdefault(f"{owner}/{name}", {})["/".join(rest)] = path
-    with HubServer(repos).serving(host, int(port)) as hub:
+    with HubServer(repos, rate=float(rate) if rate else None).serving(host, int(port)) as hub:
         print(json.dumps({"url": hub.url}), flush=True)
         threading.Event().wait()
 
