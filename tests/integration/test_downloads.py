@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ascendllm.cli.status import command as status
 from ascendllm.desired import names
 from ascendllm.kube.client import ApiServer
 from ascendllm.settings import Settings
@@ -127,9 +129,9 @@ async def test_download_then_serve(world: World) -> None:
     assert {"name": "HF_HUB_OFFLINE", "value": "1"} in pod["containers"][0]["env"]
     for kind in ("Job", "ServiceAccount", "Role", "RoleBinding"):
         await until_none(world, kind)
-    status = await world.status()
-    assert status["download"]["percent"] == 100
-    assert status["download"]["revision"] == "0123abc"
+    told = await world.status()
+    assert told["download"]["percent"] == 100
+    assert told["download"]["revision"] == "0123abc"
 
     await world.move_pods()
     await world.settle()
@@ -182,6 +184,10 @@ async def test_a_retained_claim_has_no_owner_and_is_filled_without_a_download(wo
     await until_none(world, "ConfigMap")
     kept = await the(world, "PersistentVolumeClaim")
     assert kept["metadata"]["uid"] == claim["metadata"]["uid"]
+    arguments = ["--kubeconfig", str(world.plane.kubeconfig), "-n", world.namespace]
+    done = await asyncio.to_thread(CliRunner().invoke, status, arguments)
+    assert "kept caches that no resource uses" in done.output
+    assert claim["metadata"]["name"] in done.output
     assert "deletionTimestamp" not in kept["metadata"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +16,9 @@ from ascendllm.api.crd import KIND
 from ascendllm.api.parse import parse_spec, require_name
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
-from ascendllm.decide.decision import decide
+from ascendllm.decide.decision import Decision, decide
+from ascendllm.decide.needs import CachesNeeded, FillingNeeded
+from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.engine.ascend import remarks
 from ascendllm.engine.chips import Generation
@@ -26,7 +30,11 @@ from ascendllm.state.observed import Observed
 
 __all__ = ["command"]
 
-_UNJUDGED = Settings(host_path_prefixes=("/",), mmlu_data=DataSource(image="not-known"))
+_UNJUDGED = Settings(
+    host_path_prefixes=("/",),
+    mmlu_data=DataSource(image="not-known"),
+    prometheus_address="http://not-known",
+)
 """Settings that refuse nothing, for where the operator's own are not known."""
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -83,17 +91,69 @@ def _render(
             f"{name}: spec.npu.generation is auto, and there are no nodes to read it from: give "
             "--generation, or set the field",
         )
-    observed = Observed({"metadata": {"name": name}}, datetime.now(UTC), nodes=())
-    decision = decide(owner, spec, observed, settings)
-    if decision.problem is not None:
-        raise SpecError(decision.problem.reason, f"{name}: {decision.problem.message}")
+    items, decision = _applied(owner, spec, settings)
     generation = decision.revision.resolved.get("generation") if decision.revision else None
     for warning in remarks(spec, generation):
         click.echo(f"{name}: warning: {warning}", err=True)
-    for item in decision.plan.apply:
+    for item in items:
         shown = {**item["metadata"]}
         shown.pop("ownerReferences", None)
         yield {**item, "metadata": shown}
+
+
+def _applied(
+    owner: Owner, spec: Spec, settings: Settings
+) -> tuple[list[Mapping[str, Any]], Decision]:
+    """What is applied until pods run, each object once; a model that is downloaded is there then.
+
+    Returns:
+        The objects in order, and the last decision.
+
+    Raises:
+        SpecError: The spec is refused.
+    """
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    observed = Observed({"metadata": {"name": owner.name}}, datetime.now(UTC), nodes=())
+    while True:
+        try:
+            decision = decide(owner, spec, observed, settings)
+        except CachesNeeded as needed:
+            claims = {name: _there({"metadata": {"name": name}}) for name in needed.claims}
+            shared = {"ConfigMap": (), "PersistentVolumeClaim": (), **observed.shared}
+            observed = replace(observed, shared=shared, claims=claims)
+            continue
+        except FillingNeeded:
+            observed = replace(observed, shared={"Job": (), **observed.shared})
+            continue
+        if decision.problem is not None:
+            raise SpecError(decision.problem.reason, f"{owner.name}: {decision.problem.message}")
+        new = [item for item in decision.plan.apply if _key(item) not in found]
+        found |= {_key(item): item for item in new}
+        shared = {
+            kind: tuple(_there(item) for item in found.values() if _is_of_cache(item, kind))
+            for kind in ("ConfigMap", "PersistentVolumeClaim")
+        }
+        if not new or not any(item.stage for item in decision.downloads):
+            return list(found.values()), decision
+        if any(item["kind"] == "Job" for item in new):
+            done = {"result.json": json.dumps({"result": "Complete"})}
+            shared["ConfigMap"] = tuple(
+                {**item, "data": {**item["data"], **done}} for item in shared["ConfigMap"]
+            )
+        observed = replace(observed, shared=shared)
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["kind"], item["metadata"]["name"]
+
+
+def _is_of_cache(item: Mapping[str, Any], kind: str) -> bool:
+    return item["kind"] == kind and names.CACHE in item["metadata"]["labels"]
+
+
+def _there(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as if an API server had it."""
+    return {**item, "metadata": {**item["metadata"], "uid": _NOBODY}}
 
 
 def _with_generation(spec: Spec, generation: str) -> Spec:

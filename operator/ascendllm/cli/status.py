@@ -9,10 +9,11 @@ import click
 
 from ascendllm.api.crd import KIND
 from ascendllm.cli.cluster import cluster_options, with_cluster
-from ascendllm.exceptions import SpecError
+from ascendllm.desired import names
+from ascendllm.exceptions import ClusterError, SpecError
 from ascendllm.kube.client import ApiServer
 from ascendllm.report.conditions import ready_condition
-from ascendllm.report.overview import detail, overview
+from ascendllm.report.overview import detail, overview, unused_caches
 
 __all__ = ["command"]
 
@@ -32,12 +33,26 @@ def command(name: str | None, watch: bool, kubeconfig: str | None, namespace: st
     async def work(cluster: ApiServer) -> None:
         if name is None:
             click.echo(overview(await cluster.list(KIND, namespace)))
+            if left := await _unused(cluster, namespace):
+                click.echo(f"\n{left}")
         elif watch:
             await _watch(cluster, namespace, name)
         else:
             click.echo((await _look(cluster, namespace, name))[0])
 
     with_cluster(kubeconfig, work)
+
+
+async def _unused(cluster: ApiServer, namespace: str) -> str:
+    """The kept caches that no resource uses; nothing where that may not be looked at."""
+    try:
+        claims = await cluster.list("PersistentVolumeClaim", namespace, names.CACHE)
+        records = await cluster.list("ConfigMap", namespace, names.CACHE, metadata_only=True)
+    except ClusterError as error:
+        if error.status != 403:
+            raise
+        return ""
+    return unused_caches(claims, records)
 
 
 async def _watch(cluster: ApiServer, namespace: str, name: str) -> None:

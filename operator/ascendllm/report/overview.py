@@ -9,7 +9,7 @@ from ascendllm.decide.checks import CHECKS
 from ascendllm.report.conditions import ready_condition
 from ascendllm.report.table import aligned, number, progress_bar
 
-__all__ = ["detail", "overview"]
+__all__ = ["detail", "overview", "unused_caches"]
 
 _HEAD = ("NAME", "MODEL", "READY", "REPLICAS", "NPUS", "VERDICT", "MMLU", "DELTA", "TOK/S", "TPOT")
 
@@ -17,6 +17,28 @@ _HEAD = ("NAME", "MODEL", "READY", "REPLICAS", "NPUS", "VERDICT", "MMLU", "DELTA
 def overview(resources: Sequence[Mapping[str, Any]]) -> str:
     """The columns of `kubectl get ascendllm`, with figures to two decimals."""
     return aligned([_HEAD, *(_row(resource) for resource in resources)])
+
+
+def unused_caches(claims: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> str:
+    """The claims of caches that were kept and that no resource uses; empty where there are none.
+
+    Args:
+        claims: The namespace's that were made for caches.
+        records: The ConfigMaps of the caches that are used.
+    """
+    used = {record["metadata"]["name"] for record in records}
+    left = [claim for claim in claims if claim["metadata"]["name"] not in used]
+    if not left:
+        return ""
+    rows = [(claim["metadata"]["name"], _capacity(claim)) for claim in left]
+    return (
+        "kept caches that no resource uses (kubectl delete pvc NAME frees the room):\n"
+        + aligned([("CLAIM", "SIZE"), *rows])
+    )
+
+
+def _capacity(claim: Mapping[str, Any]) -> str:
+    return str(((claim.get("status") or {}).get("capacity") or {}).get("storage") or "-")
 
 
 def detail(resource: Mapping[str, Any]) -> str:
