@@ -33,6 +33,11 @@ _DIGITS = 6
 _CRASHES = 2
 """After so many restarts a server is not waited for any more: each takes minutes, and NPUs."""
 _SETTING_UP = ("ContainerCreating", "PodInitializing")
+_REMEDIES = {
+    "CreateContainerConfigError": "create the Secret, or the key in it, that "
+    "spec.service.apiKeySecret names, or name another: it goes on by itself"
+}
+"""What mends a reason of the kubelet's for which the resource gives cause."""
 _GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
 """Label of the pods of a LeaderWorkerSet: which group of it, from 0."""
 _GROUP_SIZE = "leaderworkerset.sigs.k8s.io/size"
@@ -238,7 +243,9 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
             ),
         )
     if reason and reason not in _SETTING_UP:
-        return Stage(reason, cut(f"pod {name}: {waiting.get('message', reason)}"))
+        remedy = _REMEDIES.get(reason)
+        told = f"pod {name}: {waiting.get('message', reason)}"
+        return Stage(reason, cut(f"{told}; {remedy}" if remedy is not None else told))
     if "running" in state:
         return Stage("Loading", f"pod {name} is loading the model")
     if scheduled.get("status") == "True":
