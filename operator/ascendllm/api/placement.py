@@ -20,17 +20,22 @@ _KEY = cel(
     "'/' before them",
 )
 _OURS = cel(
-    "self.all(name, !name.startsWith('ascendllm.io/') && !(name in ['app.kubernetes.io/name', "
+    "self.all(name, !name.startsWith('ascendllm.io/') && "
+    "!name.startsWith('leaderworkerset.sigs.k8s.io/') && !(name in ['app.kubernetes.io/name', "
     "'app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'pod-template-hash']))",
-    "ascendllm.io/* and the labels that tell whose pods they are are the operator's: remove them",
+    "ascendllm.io/*, leaderworkerset.sigs.k8s.io/* and the labels that tell whose pods they are "
+    "are the operator's: remove them",
 )
 _ASSIGNED = cel(
     "self.all(name, !name.startsWith('ascendllm.io/') && !name.startsWith('huawei.com/Ascend') && "
     "!name.startsWith('huawei.com/npu') && !name.startsWith('ascend.kubectl.kubernetes.io/') && "
+    "(!name.startsWith('leaderworkerset.sigs.k8s.io/') || "
+    "name == 'leaderworkerset.sigs.k8s.io/exclusive-topology') && "
     "!(name in ['huawei.com/kltDev', 'predicate-time']))",
     "schedulers and device plugins write here which NPUs a pod has (huawei.com/Ascend*, "
-    "huawei.com/npu*, ascend.kubectl.kubernetes.io/*, huawei.com/kltDev, predicate-time), and "
-    "ascendllm.io/* is the operator's: remove them",
+    "huawei.com/npu*, ascend.kubectl.kubernetes.io/*, huawei.com/kltDev, predicate-time), "
+    "leaderworkerset.sigs.k8s.io/* but exclusive-topology is its controller's, and ascendllm.io/* "
+    "is the operator's: remove them",
 )
 
 NodeLabels = Annotated[dict[str, KeyValue], Field(max_length=32, json_schema_extra=rules(_KEY))]

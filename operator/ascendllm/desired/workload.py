@@ -39,12 +39,14 @@ def workload(
     """
     moments = {names.STARTED_AT: started_at, names.LOADED_AT: loaded_at}
     annotations = {key: moment for key, moment in moments.items() if moment is not None}
+    if grouped := "leader" in template:
+        annotations |= leader_worker_set.group_annotations(template)
     metadata = owner.metadata(
         names.child(owner.name, revision),
         names.labels(owner.name, **{names.REVISION: revision}),
         annotations,
     )
-    if "leader" in template:
+    if grouped:
         return {
             "apiVersion": leader_worker_set.API_VERSION,
             "kind": leader_worker_set.KIND,

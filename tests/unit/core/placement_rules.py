@@ -36,6 +36,8 @@ RULES: list[tuple[str, Any, str]] = [
     ("annotations", {"huawei.com/Ascend910": "0,1"}, "which NPUs a pod has"),
     ("annotations", {"huawei.com/AscendReal": "Ascend910-0"}, "which NPUs a pod has"),
     ("annotations", {"predicate-time": "1"}, "which NPUs a pod has"),
+    ("labels", {"leaderworkerset.sigs.k8s.io/worker-index": "0"}, "are the operator's: remove"),
+    ("annotations", {"leaderworkerset.sigs.k8s.io/size": "9"}, "is its controller's"),
 ]
 """Field of placement, value, and what the API server says."""
 

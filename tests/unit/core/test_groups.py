@@ -151,6 +151,20 @@ def test_the_key_is_the_leaders_alone() -> None:
     assert keys == [True, False]
 
 
+def test_what_its_controller_reads_of_the_set_stands_there() -> None:
+    noted = {
+        "leaderworkerset.sigs.k8s.io/exclusive-topology": "example.com/super-pod",
+        "scheduling.volcano.sh/queue-name": "models",
+        "example.com/team": "a",
+    }
+    stage = Stage(spec_of(**GROUP, placement={"annotations": noted}))
+    stage.settle()
+    item = group(stage)
+    assert noted.items() - item["metadata"]["annotations"].items() == {("example.com/team", "a")}
+    template = item["spec"]["leaderWorkerTemplate"]["workerTemplate"]
+    assert noted.items() <= template["metadata"]["annotations"].items()
+
+
 def test_hccn_conf_is_mounted_once() -> None:
     """The owner may name it among the driver's files."""
     for paths in ("", "/usr/local/Ascend/driver/,/etc/hccn.conf"):
