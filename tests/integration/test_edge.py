@@ -14,7 +14,7 @@ from ascendllm.exceptions import ClusterError
 from ascendllm.kube.kinds import OPTIONAL
 from ascendllm.settings import Settings
 from cluster.control_plane import ControlPlane
-from cluster.definitions import GATEWAY_API, KEDA
+from cluster.definitions import GATEWAY_API, KEDA, installed
 from integration.mortal import Mortal
 from integration.world import SETTINGS, World, resource
 
@@ -34,13 +34,10 @@ INGRESS = {
 @pytest.fixture(scope="module")
 def definitions(control_plane: ControlPlane) -> Iterator[None]:
     """The Gateway API and KEDA are installed."""
-    files = [f"--filename={part.path()}" for part in (GATEWAY_API, KEDA)]
-    control_plane.kubectl("apply", "--server-side", *files)
-    control_plane.kubectl("wait", *files, "--for=condition=Established", "--timeout=60s")
-    # Established, and still 429 "storage is (re)initializing" for a moment: kubectl tries again.
-    control_plane.kubectl("get", "httproutes,scaledobjects", "--all-namespaces")
-    yield
-    control_plane.kubectl("delete", *files)
+    with installed(control_plane, GATEWAY_API, KEDA):
+        # Established, and still 429 "storage is (re)initializing" for a moment: it tries again.
+        control_plane.kubectl("get", "httproutes,scaledobjects", "--all-namespaces")
+        yield
 
 
 @pytest.fixture

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import yaml
 
+from cluster.control_plane import ControlPlane
+from cluster.definitions import GATEWAY_API, KEDA, LEADER_WORKER_SET, installed
 from integration.admin import Admin
 from unit.core.test_golden import CASES, GOLDEN
+
+
+@pytest.fixture(scope="module", autouse=True)
+def definitions(control_plane: ControlPlane) -> Iterator[None]:
+    """The kinds of others that a resource may become."""
+    with installed(control_plane, GATEWAY_API, KEDA, LEADER_WORKER_SET):
+        control_plane.kubectl(
+            "get", "httproutes,scaledobjects,leaderworkersets", "--all-namespaces"
+        )
+        yield
 
 
 @pytest.mark.parametrize("case", CASES)
