@@ -298,7 +298,7 @@ class World:
                 {
                     "type": "Ready",
                     "status": "True" if ready else "False",
-                    "lastTransitionTime": "2026-01-01T00:01:30Z",
+                    "lastTransitionTime": "2026-01-01T00:01:30Z" if ready else started,
                 },
             ],
             "containerStatuses": [

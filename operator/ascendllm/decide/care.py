@@ -127,7 +127,7 @@ def take_care(context: Context) -> Care:
             continue
         moved += 1
         at = format_time(observed.now)
-        now.append(Replacement(at, pod.name, pod.uid, found.reason, found.message))
+        now.append(Replacement(at, pod.name, pod.uid, pod.revision, found.reason, found.message))
         delete.append(_ref(pod, now))
     recent = [r for r in (*records, *now) if _age(r, observed.now) < _HOUR]
     apply: tuple[Mapping[str, Any], ...] = ()

@@ -276,6 +276,13 @@ CAUSES: tuple[Cause, ...] = (
         "use an image for the node's architecture (arm64 or amd64)",
     ),
     Cause(
+        "NodeMemoryFull",
+        r"^OOMKilled$",
+        "the container was killed for the node's memory that it took, not the NPU's",
+        "raise memory in spec.placement.resources, where it is limited; /dev/shm counts too "
+        "(spec.runtime.shmSize)",
+    ),
+    Cause(
         "TooSlowToStart",
         r"KeyboardInterrupt: terminated",
         "it was ended by the kubelet before it answered",

@@ -63,7 +63,7 @@ class Pod:
         devices: The NPUs that the pod was given, as the device plugin says.
         node: Where it runs; "" before it is scheduled.
         address: Its IP address; "" before it has one.
-        last_words: What its serving container wrote last before it ended.
+        last_words: Why the container that holds it up ended, and what it wrote last.
         scheduled: When it found its node; "" before.
         began: When its serving container was started last; "" before.
     """
@@ -119,7 +119,7 @@ class Pod:
             devices=device_names(metadata.get("annotations") or {}),
             node=(item.get("spec") or {}).get("nodeName") or "",
             address=status.get("podIP") or "",
-            last_words=str(_ended(container).get("message") or ""),
+            last_words=_last_words(_not_begun(status) or container),
             scheduled=_scheduled_at(status),
             began=_began(container),
             model=read_model(status),
@@ -229,6 +229,8 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason", ""))
+    if _was_ready(status, container):
+        return Stage("NotAnswering", f"pod {name} has started, and its /health does not answer 200")
     # Between two crashes it runs: that is no news until it is ready.
     again = int(container.get("restartCount", 0)) > 0 and bool(_ended(container))
     if reason == "CrashLoopBackOff" or again:
@@ -279,6 +281,20 @@ def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:
         if ended := (container.get(state) or {}).get("terminated"):
             return ended  # type: ignore[no-any-return]
     return {}
+
+
+def _last_words(container: Mapping[str, Any]) -> str:
+    """Why it ended, as the kubelet calls it, and what it wrote last."""
+    ended = _ended(container)
+    return "\n".join(str(ended[key]) for key in ("reason", "message") if ended.get(key))
+
+
+def _was_ready(status: Mapping[str, Any], container: Mapping[str, Any]) -> bool:
+    """Whether the container that runs was ready once: the pod stopped being it after the start."""
+    running = (container.get("state") or {}).get("running") or {}
+    began = parse_time(running.get("startedAt"))
+    since = parse_time(_condition(status, "Ready").get("lastTransitionTime"))
+    return began is not None and since is not None and since > began
 
 
 def _began(container: Mapping[str, Any]) -> str:

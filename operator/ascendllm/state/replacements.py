@@ -30,6 +30,7 @@ class Replacement:
         at: When it was decided.
         pod: The pod's name.
         uid: Its uid.
+        revision: Its revision.
         reason: `Hung` or `DeviceUnhealthy`.
         message: What was the matter.
     """
@@ -37,6 +38,7 @@ class Replacement:
     at: str
     pod: str
     uid: str
+    revision: str
     reason: str
     message: str
 

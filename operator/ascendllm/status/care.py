@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ascendllm.decide.care import HUNG
+from ascendllm.state.replacements import Replacement
 from ascendllm.status.scene import Scene
 
 __all__ = ["all_hang", "care_warnings", "told_of_care"]
@@ -30,7 +31,7 @@ def told_of_care(scene: Scene, reason: str, message: str) -> tuple[str, str]:
     ill = next((i for i in care.ill if i.reason == HUNG or not i.pod.ready), None)
     if ill is not None:
         return ill.reason, "; ".join(filter(None, (f"{ill.message}: {ill.waits}", message)))
-    if care.last is not None and _came_after(scene, care.last.at):
+    if care.last is not None and _came_after(scene, care.last):
         before = f"pod {care.last.pod} was replaced at {care.last.at}: {care.last.message}"
         return care.last.reason, "; ".join(filter(None, (before, message)))
     return reason, message
@@ -43,8 +44,10 @@ def care_warnings(scene: Scene) -> Iterable[str]:
     yield from care.told
 
 
-def _came_after(scene: Scene, moment: str) -> bool:
-    """Whether every pod that is missing was made after that moment: in place of what was there."""
+def _came_after(scene: Scene, last: Replacement) -> bool:
+    """Whether every pod that is not ready was made in place of what was replaced."""
     revision = scene.decision.revision
-    pods = scene.observed.pods_of(revision.hash) if revision is not None else ()
-    return all(pod.created >= moment for pod in pods if not pod.ready)
+    if revision is None or revision.hash != last.revision:
+        return False
+    pods = scene.observed.pods_of(revision.hash)
+    return all(pod.created >= last.at for pod in pods if not pod.ready)

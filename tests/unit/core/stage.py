@@ -354,7 +354,7 @@ class Stage:
                     {
                         "type": "Ready",
                         "status": "True" if ready else "False",
-                        "lastTransitionTime": "2026-01-01T00:01:30Z",
+                        "lastTransitionTime": "2026-01-01T00:01:30Z" if ready else BORN,
                     },
                 ],
                 "containerStatuses": [

@@ -244,6 +244,17 @@ def test_a_refused_spec_keeps_nobody_from_being_moved() -> None:
     assert said(stage)[:2] == ("False", "HostPathNotAllowed")
 
 
+def test_a_new_revision_is_not_told_of_what_was_replaced() -> None:
+    stage = served()
+    hang(stage)
+    stage.settle()
+    stage.hung = {}
+    stage.change(spec_of(validation={"smoke": {}}, engine={"maxModelLen": 2048}))
+    stage.settle()
+    come(stage, ready=False)
+    assert said(stage)[:2] == ("Unknown", "Loading")
+
+
 def test_who_is_suspended_is_left_alone() -> None:
     stage = served()
     stage.change(spec_of(validation={"smoke": {}}, suspend=True))

@@ -108,13 +108,15 @@ LOGS = [
     ("ValueError: invalid literal for int() with base 10: 'true'", "BadVariable", "1 or 0"),
     ("RuntimeError: Can not get running npu info.", "BadLocale", "LC_ALL"),
     ("exec /usr/bin/vllm: exec format error", "WrongArchitecture", "arm64"),
+    ("OOMKilled", "NodeMemoryFull", "spec.placement.resources"),
 ]
 
 
 @pytest.mark.parametrize(("line", "reason", "told"), LOGS, ids=[row[1] for row in LOGS])
 def test_a_cause_is_known_by_its_line(line: str, reason: str, told: str) -> None:
     after = "RuntimeError: Engine core initialization failed. See root cause above."
-    found = diagnose(f"INFO something else\n{PREFIX}{line}\n{after}\n")
+    text = line if line == "OOMKilled" else PREFIX + line
+    found = diagnose(f"INFO something else\n{text}\n{after}\n")
     assert found is not None
     assert found.reason == reason
     assert told in found.message

@@ -176,6 +176,24 @@ def test_orphaned_memory_is_waited_for() -> None:
     assert "tried again with growing pauses" in message
 
 
+def test_what_was_killed_for_the_nodes_memory_is_told_so() -> None:
+    killed = crashed("")
+    killed["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "OOMKilled"
+    reason, message = said(waiting(killed))
+    assert reason == "CrashLooping"
+    assert message.startswith("NodeMemoryFull")
+
+
+def test_a_server_that_stops_answering_is_neither_loading_nor_crashing() -> None:
+    running = {"startedAt": "2026-01-01T00:00:00Z"}
+    lost = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T08:00:00Z"}
+    status = crashed("of yesterday", restarts=1, running=running)
+    status["conditions"].append(lost)
+    reason, message = said(waiting(status))
+    assert reason == "NotAnswering"
+    assert "/health does not answer 200" in message
+
+
 def test_between_two_crashes_nothing_else_is_said() -> None:
     between = waiting(crashed(CRASHES["noDriver"], running={"startedAt": "2026-01-01T00:00:00Z"}))
     assert said(between)[0] == "CrashLooping"
