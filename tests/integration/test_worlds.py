@@ -102,3 +102,11 @@ async def test_a_volcano_count_is_refused_with_what_fits(world: World, told: Any
     await world.apply(item)
     await world.settle("gang")
     assert len(await world.children("Deployment", "gang")) == 1
+
+
+async def test_a_list_of_nodes_goes_without_what_is_large(admin: Admin, told: Any) -> None:
+    await told("mindcluster-runtime")
+    (node,) = [item for item in await admin.list("Node") if item["metadata"]["name"] == "a2-0"]
+    assert "managedFields" not in node["metadata"]
+    assert node["status"]["capacity"] == {"huawei.com/Ascend910": "8"}
+    assert (node["kind"], node["apiVersion"]) == ("Node", "v1")

@@ -152,8 +152,7 @@ class ApiServer:
         for _ in range(_PAGES):
             page = await self._request("GET", path(kind, namespace), query, accept=accept)
             # The items of a list come without the two, which what is applied has.
-            about = {"apiVersion": KINDS[kind].api_version, "kind": kind}
-            items += [item | about for item in page.get("items") or []]
+            items += [KINDS[kind].listed(item) | {"kind": kind} for item in page.get("items") or []]
             following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return tuple(items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
 
@@ -16,6 +17,8 @@ class Kind:
     Attributes:
         group: The API group, "" for core.
         rank: Objects of a lower rank are applied first; those of one rank at the same time.
+        left_out: Fields that lists go without: a cluster has thousands of nodes, of which each
+            tells of its images and of who wrote what in tens of kilobytes.
     """
 
     group: str
@@ -23,11 +26,18 @@ class Kind:
     plural: str
     namespaced: bool = True
     rank: int = 1
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def api_version(self) -> str:
         """As it stands in an object."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def listed(self, item: dict[str, Any]) -> dict[str, Any]:
+        """An item of a list, with what the list leaves out, and without what we do."""
+        for parent, field in self.left_out:
+            (item.get(parent) or {}).pop(field, None)
+        return {**item, "apiVersion": self.api_version}
 
 
 KINDS: dict[str, Kind] = {
@@ -50,7 +60,17 @@ KINDS: dict[str, Kind] = {
     "HTTPRoute": Kind("gateway.networking.k8s.io", "v1", "httproutes"),
     "Ingress": Kind("networking.k8s.io", "v1", "ingresses"),
     "Pod": Kind("", "v1", "pods"),
-    "Node": Kind("", "v1", "nodes", namespaced=False),
+    "Node": Kind(
+        "",
+        "v1",
+        "nodes",
+        namespaced=False,
+        left_out=(
+            ("metadata", "managedFields"),
+            ("metadata", "annotations"),
+            ("status", "images"),
+        ),
+    ),
     "Event": Kind("", "v1", "events"),
     "Lease": Kind("coordination.k8s.io", "v1", "leases"),
 }

@@ -405,6 +405,11 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
         ["one static vNPU", "set both to 1"],
     ),
     (
+        {"npu": {"resource": "huawei.com/Ascend910C", "count": 3}},
+        "InvalidNpuCount",
+        ["modules of two", "even number"],
+    ),
+    (
         {"placement": {"resources": {"limits": {"huawei.com/Ascend910-memory": "1024"}}}},
         "InvalidSlice",
         ["only HAMi", "MindCluster's", "huawei.com/Ascend910-memory"],

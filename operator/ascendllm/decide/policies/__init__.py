@@ -19,6 +19,7 @@ POLICIES: tuple[Policy, ...] = (
     npus.chips_not_served,
     npus.generation_contradicts,
     npus.static_slice_is_one,
+    npus.module_is_two,
     engine.engine_config_too_large,
     engine.engine_arguments_refused,
     engine.engine_config_refused,

@@ -13,6 +13,7 @@ from ascendllm.exceptions import SpecError
 __all__ = [
     "chips_not_served",
     "generation_contradicts",
+    "module_is_two",
     "policy_missing",
     "slice_refused",
     "static_slice_is_one",
@@ -61,6 +62,19 @@ def static_slice_is_one(given: Input) -> SpecError | None:
         f"spec.npu.count {npu.count}, spec.nodes {nodes}: a container gets one static vNPU "
         f"({npu.resource}), and none works together with another: set both to 1, or ask for whole "
         "cards",
+    )
+
+
+def module_is_two(given: Input) -> SpecError | None:
+    """HAMi gives 910C by the module, of two NPUs each; a single one it rounds up or takes alone."""
+    npu = given.spec.npu
+    world = world_of(npu, given.spec.placement)
+    if world.family != "HAMi" or world.generation != "A3" or npu.count == 1 or npu.count % 2 == 0:
+        return None
+    return SpecError(
+        "InvalidNpuCount",
+        f"spec.npu.count {npu.count}: HAMi gives {npu.resource} by modules of two: set it to 1 or "
+        "to an even number",
     )
 
 
