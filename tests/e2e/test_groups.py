@@ -144,3 +144,20 @@ def test_groups_of_several_copies_are_scaled_changed_and_deleted(
         watch.until(lambda items: not items, "its pods are gone")
     left = space.kubectl("get", "leaderworkersets,statefulsets,services", "--output=json")
     assert json.loads(left)["items"] == []
+
+
+def test_a_group_that_crashes_says_of_what(grouping: Provider, space: Space) -> None:
+    """Its pods are made anew each time, so the kubelet counts no restarts."""
+    failure = {"mode": "crashOnLoad", "cause": "outOfMemory"}
+    path = model(grouping, "crashing-group", failure=failure)
+    with space.watch("ascendllm") as watch:
+        space.apply(group("llama", path))
+        watch.until(
+            lambda items: "made anew after a crash" in told(items.get("llama")),
+            "what it crashed of outlives its pods",
+        )
+    assert condition(space.get("ascendllm", "llama"), "Ready")["status"] == "Unknown"
+
+
+def told(item: Object | None) -> str:
+    return str(condition(item, "Ready").get("message", ""))

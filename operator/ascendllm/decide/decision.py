@@ -21,7 +21,7 @@ from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
 from ascendllm.decide.runs import go_on
 from ascendllm.decide.sealing import seal_finished, seal_missed_deadline
-from ascendllm.decide.stages import explained
+from ascendllm.decide.stages import explained, with_crash
 from ascendllm.decide.sweeping import sweep
 from ascendllm.decide.traffic import proven_revisions, served_revision
 from ascendllm.desired import names
@@ -116,7 +116,7 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         before=next((item.stage for item in fetched if item.stage is not None), None),
         rehearsed=rehearsed,
     )
-    rollout = explained(fitting(rollout, spec, revision), observed)
+    rollout = with_crash(explained(fitting(rollout, spec, revision), observed))
     if rollout.held:
         demand = demand.without_slot()
     context = replace(context, demand=demand, template=revision.template)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ascendllm.api.scalars import parse_duration
 from ascendllm.api.spec import Spec
+from ascendllm.decide.crashes import last_crash
 from ascendllm.decide.demand import Demand
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
@@ -49,6 +50,7 @@ class Rollout:
         beside: The served revision that is kept meanwhile; None where nothing is.
         vacant: Pods are wanted, and none is there, nor one of another revision: what is to be done
             before they start can be done.
+        crash: What groups crashed of that are made anew; None where none is.
     """
 
     plan: Plan
@@ -62,6 +64,7 @@ class Rollout:
     held: bool
     vacant: bool = False
     beside: str | None = None
+    crash: str | None = None
 
     @property
     def ready(self) -> int:
@@ -115,6 +118,7 @@ def roll_out(
     held = not raised and (missed is not None or refuted)
     raised_to = 0 if held or not (raised or rehearsed) else wanted
     started_at, loaded_at = _moments(revision.hash, raised_to, available, observed)
+    crash = last_crash(revision.hash, observed, available=available) if raised_to else None
     waiting = (live is None and bool(before or others or still_there or not rehearsed)) or (
         not raised and before is not None
     )
@@ -129,6 +133,7 @@ def roll_out(
                 started_at=started_at,
                 loaded_at=loaded_at,
                 progress_deadline=parse_duration(spec.rollout.progress_deadline),
+                last_crash=crash,
             )
         )
     deadline = _deadline(spec, None if waiting else started_at)
@@ -153,6 +158,7 @@ def roll_out(
         else _stage(spec, pods, live, *((before, still_there) if waiting else ())),
         missed=None if available else missed,
         overdue=late and missed is None,
+        crash=crash,
     )
 
 
@@ -205,6 +211,7 @@ def _kept(
         started_at=started_at,
         loaded_at=loaded_at,
         progress_deadline=parse_duration(spec.rollout.progress_deadline),
+        last_crash=last_crash(record.hash, observed, available=available),
     )
 
 
@@ -263,4 +270,8 @@ def _stage(
         names_ = ", ".join(sorted(pod.name for pod in still_there)[:3])
         return Stage("Recreating", f"waiting for the old revision's pods to end: {names_}")
     refused = refusal(live) if len(pods) < spec.pods else None
+    if refused is None and live is not None and not pods and spec.nodes > 1:
+        # A LeaderWorkerSet's status says nothing of pods that the API server refuses.
+        sets = f"kubectl describe leaderworkerset,statefulset {live['metadata']['name']}"
+        return Stage("Creating", f"0 of {spec.pods} pods exist; should none come, see {sets}")
     return refused or stage(pods, spec.pods)

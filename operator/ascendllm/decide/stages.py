@@ -21,7 +21,7 @@ from ascendllm.state.pods import CRASHING, Pod, Stage, telling
 from ascendllm.state.stage import cut
 from ascendllm.state.times import parse_time
 
-__all__ = ["explained", "phases"]
+__all__ = ["explained", "phases", "with_crash"]
 
 _LOOK_AGAIN = timedelta(seconds=10)
 """Neither a load nor an NPU that becomes free brings about an event of the pod."""
@@ -56,6 +56,15 @@ def explained(rollout: Rollout, observed: Observed) -> Rollout:
             return rollout
     look_again = Plan(wake_at=observed.now + _LOOK_AGAIN)
     return replace(rollout, stage=stage, plan=rollout.plan + look_again)
+
+
+def with_crash(rollout: Rollout) -> Rollout:
+    """The rollout with what a group crashed of before its present pods came."""
+    stage, crash = rollout.stage, rollout.crash
+    if stage is None or crash is None or stage.reason == CRASHING:
+        return rollout
+    told = f"{stage.message}; its group is made anew after a crash: {crash}"
+    return replace(rollout, stage=Stage(stage.reason, cut(told)))
 
 
 def phases(pods: Sequence[Pod], observed: Observed) -> str:

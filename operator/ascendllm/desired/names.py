@@ -12,6 +12,7 @@ __all__ = [
     "CHECK",
     "FIELD_MANAGER",
     "JOB_STATE",
+    "LAST_CRASH",
     "LOADED_AT",
     "MANAGED_BY",
     "NAME",
@@ -48,6 +49,8 @@ STARTED_AT = "ascendllm.io/started-at"
 """Annotation of a workload: when it was raised from 0, which the progress deadline counts from."""
 LOADED_AT = "ascendllm.io/loaded-at"
 """Annotation of a workload: when it was first available since it was raised from 0."""
+LAST_CRASH = "ascendllm.io/last-crash"
+"""Annotation of a workload of groups: what the last crash said, until its replicas are ready."""
 JOB_STATE = "ascendllm.io/job"
 """Annotation of a run: `started` once its job was seen, `stopped` where the operator itself took
 it away."""

@@ -25,6 +25,7 @@ def workload(
     started_at: str | None,
     loaded_at: str | None,
     progress_deadline: timedelta,
+    last_crash: str | None = None,
 ) -> dict[str, Any]:
     """`NAME-REV`: a Deployment, or a LeaderWorkerSet where a replica is a group of pods.
 
@@ -35,10 +36,15 @@ def workload(
         replicas: Replicas wanted; 0 while suspended.
         started_at: When the workload was raised from 0; None at 0.
         loaded_at: When it was first available since then; None before.
+        last_crash: What a group that is made anew had crashed of.
         progress_deadline: As in `rollout`, so that `kubectl rollout status` agrees with us.
     """
-    moments = {names.STARTED_AT: started_at, names.LOADED_AT: loaded_at}
-    annotations = {key: moment for key, moment in moments.items() if moment is not None}
+    notes = {
+        names.STARTED_AT: started_at,
+        names.LOADED_AT: loaded_at,
+        names.LAST_CRASH: last_crash,
+    }
+    annotations = {key: note for key, note in notes.items() if note is not None}
     if grouped := "leader" in template:
         annotations |= leader_worker_set.group_annotations(template)
     metadata = owner.metadata(

@@ -69,6 +69,7 @@ def test_replicas_are_groups_and_npus_those_of_all_pods() -> None:
 def test_nothing_is_checked_before_every_pod_of_a_group_is_there() -> None:
     stage = Stage(spec_of(**GROUP))
     stage.settle()
+    assert "0 of 2 pods exist; should none come" in stage.status["conditions"][0]["message"]
     stage.move_pods()
     worker = group(stage)["metadata"]["name"] + "-0-1"
     pod = stage.objects.pop(("Pod", worker))
@@ -91,6 +92,46 @@ def test_a_restart_of_any_pod_of_the_group_is_another_server(suffix: str) -> Non
     stage.finish("smoke")
     told = stage.status["history"][0]
     assert (told["result"], told["reason"]) == ("Error", "ServerChanged")
+
+
+def crash(stage: Stage, name: str, words: str) -> None:
+    """A pod's server ends and is started again, as the controller sees it once."""
+    (container,) = stage.objects["Pod", name]["status"]["containerStatuses"]
+    ended = {"exitCode": 1, "reason": "Error", "message": words}
+    container |= {"restartCount": 1, "lastState": {"terminated": ended}}
+    unready(stage, name)
+
+
+def test_what_a_group_crashed_of_outlives_its_pods() -> None:
+    """The controller makes all of it anew, so no count of restarts grows."""
+    stage = Stage(spec_of(**GROUP))
+    stage.settle()
+    stage.move_pods(ready=False)
+    stage.settle()
+    workload = group(stage)["metadata"]["name"]
+    crash(stage, f"{workload}-0", "engine core died")
+    crash(stage, f"{workload}-0-1", "OSError: libascend_hal.so: cannot open shared object file")
+    assert stage.conditions["Ready"] == "Unknown/CrashLooping"
+
+    for pod in stage.of("Pod"):
+        del stage.objects["Pod", pod["metadata"]["name"]]
+    stage.move_pods(ready=False)
+    stage.settle()
+    assert stage.conditions["Ready"] == "Unknown/Loading"
+    told = stage.status["conditions"][0]["message"]
+    assert "made anew after a crash: NoDriver" in told, "the cause, not what followed from it"
+    assert f"pod {workload}-0-1" in told
+    assert not stage.step(), "it is noted once"
+
+    stage.pass_time(minutes=31)
+    stage.settle()
+    assert stage.conditions["Ready"] == "False/ProgressDeadlineExceeded"
+    assert "NoDriver" in stage.status["conditions"][0]["message"]
+
+    stage.move_pods()
+    stage.settle()
+    assert names.LAST_CRASH not in group(stage)["metadata"]["annotations"]
+    assert stage.running() == "smoke"
 
 
 def test_one_pod_becomes_a_group_and_one_pod_again() -> None:
