@@ -118,7 +118,7 @@ def _pod(
             *_adapters(spec),
             _scratch(spec.runtime, spec.nodes),
             *([_probes(owner, spec)] if answers else []),
-            drain(spec.engine),
+            drain(spec.engine, answers=answers),
             _spread(owner),
             *([_api_key(spec.service.api_key_secret)] if answers else []),
         ),

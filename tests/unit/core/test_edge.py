@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from ascendllm.api.spec import Spec
 from ascendllm.decide.policies import Input, first_problem
 from ascendllm.desired.revision import revision_inputs
+from ascendllm.desired.template import pod_template
 from ascendllm.engine.drain import shutdown_timeout
 from ascendllm.settings import Settings
 from unit.core import edge_rules
@@ -81,6 +86,29 @@ def test_the_kubelet_waits_longer_than_the_drain(longest: int) -> None:
     assert pod["terminationGracePeriodSeconds"] >= pause + int(option.partition("=")[2]) + 30
     hung = container["livenessProbe"].get("terminationGracePeriodSeconds", 155)
     assert hung == 155, "what hangs finishes nothing: it is not waited for an hour"
+
+
+def test_pods_that_only_compute_end_after_the_one_that_answers() -> None:
+    service = {"apiKeySecret": KEY}
+    fields: dict[str, Any] = {"nodes": 2, "npu": {"count": 8, "generation": "A2"}}
+    template = pod_template(Stage().owner, spec_of(service=service, **fields), {"image": "a:1"})
+    (leader,), (worker,) = (template[role]["spec"]["containers"] for role in ("leader", "worker"))
+    assert leader["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    python, option, script = worker["lifecycle"]["preStop"]["exec"]["command"]
+    assert (python, option) == ("python3", "-c")
+    assert "VLLM_API_KEY" in {item["name"] for item in leader["env"]}
+    assert "VLLM_API_KEY" not in {item["name"] for item in worker["env"]}
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = script.replace("8000", str(port))
+        environment = {**os.environ, "LWS_LEADER_ADDRESS": "127.0.0.1"}
+        with subprocess.Popen([sys.executable, "-c", script], env=environment) as waiting:
+            for _ in range(2):
+                server.accept()[0].close()
+            assert waiting.poll() is None, "the leader still listens"
+            server.close()
+            assert waiting.wait(30) == 0
 
 
 def test_the_key_makes_a_revision_and_nothing_else_of_service_does() -> None:
