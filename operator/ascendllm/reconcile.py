@@ -39,7 +39,7 @@ from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
 from ascendllm.kube.findings import Findings
 from ascendllm.kube.kinds import CHILDREN, FILLING, KINDS, OPTIONAL
-from ascendllm.kube.optional import OptionalKinds
+from ascendllm.kube.optional import OptionalKinds, without_undeclared
 from ascendllm.kube.pod_logs import PodLogs
 from ascendllm.kube.run_cache import RunCache
 from ascendllm.report.conditions import ready_condition
@@ -256,6 +256,8 @@ class Reconciler:
             return True
         if "deletionTimestamp" in live["metadata"] or live.get("immutable"):
             return False
+        if self._optional.is_as_near_as_it_comes(item, live):
+            return False
         # A job's fields are immutable: it stays as it was started.
         return item["kind"] != "Job" and (
             differs(item, live, manager=_manager(owner, item)) or _is_kept_by_owners(item, live)
@@ -302,18 +304,24 @@ class Reconciler:
         if kind in OPTIONAL:
             self._optional.applied((owner.namespace, owner.name), kind)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
+        wanted = item
         try:
             applied = await self._cluster.apply(item, _manager(owner, item))
         except ClusterError as error:
             if kind == "PersistentVolumeClaim" and error.status in (403, 422):
                 raise _claim_refused(item, error) from error
-            raise
+            known = without_undeclared(item, error)
+            if known is None:
+                raise
+            item = known
+            applied = await self._cluster.apply(item, _manager(owner, item))
         if _is_kept_by_owners(item, applied):
             nobodys = {"metadata": {"ownerReferences": None}}
             await self._cluster.merge(kind, owner.namespace, name, nobodys)
         patch = leftover(item, applied)
         if patch:
-            await self._cluster.merge(kind, owner.namespace, name, patch)
+            applied = await self._cluster.merge(kind, owner.namespace, name, patch)
+        self._optional.came_of(wanted, applied)
 
     async def _write_status(
         self, resource: Object, status: Mapping[str, Any], observed: Observed

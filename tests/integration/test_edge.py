@@ -132,6 +132,38 @@ async def test_a_route_and_an_ingress(definitions: None, world: World) -> None:
     assert (await world.conditions())["Ready"] == "True/NoValidation"
 
 
+async def test_a_gateway_api_that_knows_no_timeouts(
+    definitions: None, control_plane: ControlPlane, world: World
+) -> None:
+    """As in the standard channel before 1.2: the rest of the route is applied, and once."""
+    name = "customresourcedefinition/httproutes.gateway.networking.k8s.io"
+    crd = json.loads(control_plane.kubectl("get", name, "-ojson"))
+    place = "openAPIV3Schema/properties/spec/properties/rules/items/properties/timeouts"
+    patch = [
+        {"op": "remove", "path": f"/spec/versions/{number}/schema/{place}"}
+        for number in range(len(crd["spec"]["versions"]))
+    ]
+    control_plane.kubectl("patch", name, "--type=json", f"--patch={json.dumps(patch)}")
+    try:
+        await world.apply(resource(validation=None, service={"gateway": GATEWAY}))
+        async with asyncio.timeout(60):
+            while True:
+                await world.load()
+                (route,) = await world.children("HTTPRoute")
+                if "timeouts" not in route["spec"]["rules"][0]:
+                    break
+                # The new schema takes a moment to be the one that counts.
+                await world.remove("HTTPRoute", "llama")
+        assert (await world.conditions())["Ready"] == "True/NoValidation"
+        await world.edit("HTTPRoute", "llama", {"spec": {"hostnames": ["other.example.com"]}})
+        await world.settle()
+        (route,) = await world.children("HTTPRoute")
+        assert route["spec"]["hostnames"] == ["llama.example.com"]
+    finally:
+        file = f"--filename={GATEWAY_API.path()}"
+        control_plane.kubectl("apply", "--server-side", "--force-conflicts", file)
+
+
 async def test_somebody_elses_ingress_is_left_alone(world: World) -> None:
     ingress = {
         "apiVersion": "networking.k8s.io/v1",
