@@ -25,6 +25,9 @@ __all__ = ["explained", "phases", "with_crash"]
 
 _LOOK_AGAIN = timedelta(seconds=10)
 """Neither a load nor an NPU that becomes free brings about an event of the pod."""
+_FOR_LONG = timedelta(minutes=15)
+_SELDOM = timedelta(minutes=1)
+"""Where a pod has waited for long already, as one more replica than there are NPUs does."""
 
 _BESIDE = (
     "what serves keeps its NPUs meanwhile (spec.rollout.strategy BlueGreen): free as many, or set "
@@ -54,7 +57,10 @@ def explained(rollout: Rollout, observed: Observed) -> Rollout:
             return replace(rollout, stage=_crashing(pod, observed))
         case _:
             return rollout
-    look_again = Plan(wake_at=observed.now + _LOOK_AGAIN)
+    born = parse_time(pod.created)
+    waits_long = born is not None and observed.now - born > _FOR_LONG
+    pause = _SELDOM if waits_long else _LOOK_AGAIN
+    look_again = Plan(wake_at=observed.now + pause)
     return replace(rollout, stage=stage, plan=rollout.plan + look_again)
 
 

@@ -17,6 +17,8 @@ ORPHANED_MEMORY = "OrphanedMemory"
 """The one cause that passes: memory of an NPU that a process which has ended has not given back."""
 
 _LONGEST = 512 * 1024
+_READ = 2000
+"""Characters of a line that are read: a log is the user's, and no line of it may cost a second."""
 _LINE = 300
 
 
@@ -311,4 +313,4 @@ def diagnose(text: str) -> Diagnosis | None:
 
 
 def _lines(text: str) -> Sequence[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip()[:_READ] for line in text.splitlines() if line.strip()]

@@ -13,6 +13,7 @@ from ascendllm.state.stage import Stage
 __all__ = ["loading_stage"]
 
 _LONGEST = 64 * 1024
+_READ = 2000
 
 _STEPS: tuple[tuple[str, str, str], ...] = (
     (
@@ -58,6 +59,6 @@ def loading_stage(text: str) -> Stage | None:
     """
     for line in reversed(re.split(r"[\r\n]+", text[-_LONGEST:])):
         for reason, pattern, said in _COMPILED:
-            if (found := pattern.search(line)) is not None:
+            if (found := pattern.search(line[:_READ])) is not None:
                 return Stage(reason, said.format(**found.groupdict()))
     return None

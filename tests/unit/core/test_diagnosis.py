@@ -142,6 +142,12 @@ RuntimeError: Engine core initialization failed. See root cause above.
     assert diagnose("") is None
 
 
+def test_a_line_made_to_be_searched_for_ever_is_none() -> None:
+    """Searched whole, each beginning to the end, the first would take minutes."""
+    assert diagnose("Hccl(" * 100_000) is None
+    assert loading_stage("Loading " * 8_000) is None
+
+
 def test_what_comes_first_causes_what_comes_after() -> None:
     text = CRASHES["noDevice"] + "\n" + CRASHES["noDriver"]
     found = diagnose(text)

@@ -34,6 +34,9 @@ def test_given_as_environment() -> None:
     [
         ("hostPathPrefixes", "relative"),
         ("hostPathPrefixes", "/a/../b"),
+        ("hangTimeout", "soon"),
+        ("hangTimeout", "5s"),
+        ("hangTimeout", "48h"),
         ("mmluData", "{"),
         ("mmluData", "text"),
         ("mmluData", "[]"),

@@ -138,6 +138,11 @@ def test_a_load_is_followed_in_the_log() -> None:
     assert wake is not None
     assert (wake - stage.now).total_seconds() == 10
 
+    stage.pass_time(minutes=20)
+    wake = stage.decision()[1].plan.wake_at
+    assert wake is not None
+    assert (wake - stage.now).total_seconds() == 60, "later it is looked at less often"
+
     stage.log = "Capturing CUDA graphs (decode, FULL):  27%|██ | 3/11 [00:01<00:03]"
     stage.settle()
     assert said(stage)[0] == "GraphCapture"
