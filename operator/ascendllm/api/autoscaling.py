@@ -49,7 +49,7 @@ class Autoscaling(ResourceModel):
     """What is held at the target: requests that wait for a place in the engine, the share of the KV
     cache that is in use (0 to 1), or requests answered a second."""
 
-    target: Annotated[float, Field(ge=0.001, le=1_000_000)]
+    target: Annotated[float, Field(gt=0, le=1_000_000)]
     """The metric's value that a replica should have, on average over the replicas."""
 
     scale_to_zero: bool = False

@@ -53,7 +53,7 @@ BOUNDS: list[tuple[str, Any]] = [
     ("model", model({"oci": {"image": "a", "path": "models"}})),
     ("model", model(HUB, {"size": "much"})),
     ("model", model(HUB, {**SIZE, "accessMode": "ReadOnlyMany"})),
-    ("model", model(HUB, {**SIZE, "retain": "yes"})),
+    ("model", model(HUB, {**SIZE, "retain": "maybe"})),
 ]
 
 ACCEPTED: list[tuple[str, Any]] = [
