@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ascendllm.api.scalars import parse_duration, parse_quantity
 from ascendllm.checks.result import read_result
 from ascendllm.decide.demand import Demand, next_slot, schedule_notes, standing_demand
-from ascendllm.decide.revision import resolve
+from ascendllm.decide.resolving import resolve
 from ascendllm.desired import names
 from ascendllm.engine.chips import generation_of
 from ascendllm.exceptions import CheckError, SpecError
@@ -358,6 +359,70 @@ def test_any_label_of_a_node_is_read(labels: dict[str, str], chip: str) -> None:
         resolve(spec_of(npu={}), SETTINGS, [node])
     except SpecError as problem:
         assert problem.reason == "AmbiguousGeneration"  # noqa: PT017 - it need not raise
+
+
+RESOURCES = st.sampled_from(
+    [
+        "huawei.com/Ascend910",
+        "huawei.com/Ascend310P",
+        "huawei.com/Ascend910B3",
+        "huawei.com/Ascend910C",
+        "huawei.com/ascend-1980",
+        "huawei.com/npu",
+        "example.test/npu",
+    ]
+) | st.from_regex(
+    r"huawei\.com/Ascend(910|310P)-[0-9]{1,3}c(\.[0-9]cpu)?(\.[0-9]+g)?", fullmatch=True
+)
+QUANTITIES = st.from_regex(r"[0-9]{1,15}(\.[0-9]{1,3})?(m|k|Mi|Gi|Pi)?", fullmatch=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    resource=RESOURCES,
+    count=st.integers(1, 64),
+    generation=st.sampled_from(["auto", "A2", "A3", "310P"]),
+    memory=st.none() | QUANTITIES,
+    core=st.none() | QUANTITIES,
+    scheduler=st.sampled_from([None, "volcano", "other"]),
+    labels=st.dictionaries(st.sampled_from(["accelerator-type", "servertype"]), TEXT),
+    chip=st.sampled_from(["910B3", "Ascend910", "310P3", "910A", ""]),
+)
+def test_any_world_is_served_or_refused(
+    resource: str,
+    count: int,
+    generation: str,
+    memory: str | None,
+    core: str | None,
+    scheduler: str | None,
+    labels: dict[str, str],
+    chip: str,
+) -> None:
+    asked = {f"{resource}-memory": memory, f"{resource}-core": core}
+    limits = {name: value for name, value in asked.items() if value is not None}
+    spec = spec_of(
+        npu={"resource": resource, "count": count, "generation": generation},
+        placement={"resources": {"limits": limits}, "schedulerName": scheduler},
+        runtime=None,
+    )
+    node = {
+        "metadata": {"name": "n", "labels": labels | {"node.kubernetes.io/npu.chip.name": chip}},
+        "status": {"capacity": {resource: "64"}},
+    }
+    stage = Stage(spec, nodes=(node,))
+    problem = stage.decision()[1].problem
+    if problem is not None:
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", problem.reason)
+        assert "spec" in problem.message
+        return
+    stage.settle()
+    (deployment,) = stage.of("Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    resources = pod["containers"][0]["resources"]
+    assert resources["limits"] == resources["requests"] == {resource: str(count), **limits}
+    named = [item for item in pod["containers"][0].get("env", []) if "VISIBLE" in item["name"]]
+    assert all("value" not in item for item in named), "only Volcano's annotation is legal"
+    assert not named or scheduler == "volcano"
 
 
 ENGINES = st.fixed_dictionaries(
