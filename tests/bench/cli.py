@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import (
     bench_client,
+    download,
     latency,
     lm_eval,
     machine,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "lm-eval": lm_eval.measure,
     "bench": bench_client.measure,
     "render": render.measure,
+    "download": download.measure,
     "ready": ready.measure,
     "cluster": node.measure,
 }

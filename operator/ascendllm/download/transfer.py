@@ -1,15 +1,17 @@
-"""The last steps of one file: is it what was listed, is it on the disk, and only then its name."""
+"""One file on its way: hashed as it comes, on the disk before it counts, and only then its name."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ascendllm.download.listing import RemoteFile
 from ascendllm.exceptions import DownloadError
 
-__all__ = ["finish", "part_of"]
+__all__ = ["Part", "part_of"]
 
 _BLOCK = 4 * 1024 * 1024
 
@@ -19,33 +21,92 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def finish(part: Path, file: RemoteFile, target: Path) -> None:
-    """Give a file its name, once its size and, where it is known, its SHA-256 are the listed ones.
+class Part:
+    """What came of a file so far, open to be gone on with; of a file object, what is used of it.
 
-    Raises:
-        DownloadError: `WrongContent`: it is dropped, to be fetched anew.
+    Hashing as the bytes come costs no time of its own while the network is the slower one.
+
+    Args:
+        file: Which.
+        target: Where it will be.
     """
-    with part.open("rb", buffering=0) as written:
-        size = os.fstat(written.fileno()).st_size
-        seen = _sha256(written.fileno()) if file.sha256 and size == file.size else None
-        os.fsync(written.fileno())
-    if size != file.size or (file.sha256 and seen != file.sha256):
-        part.unlink()
-        told = f"{size} bytes, {file.size} were listed" if size != file.size else f"SHA-256 {seen}"
-        raise DownloadError(
-            "WrongContent",
-            f"{file.path}: {told}, listed is {file.sha256 or f'a size of {file.size}'}: it is "
-            "fetched anew; where this goes on, the server, or a proxy before it, hands out wrong "
-            "bytes",
-            again=True,
-        )
-    part.replace(target)
 
+    def __init__(self, file: RemoteFile, target: Path) -> None:
+        self._file = file
+        self._target = target
+        self._path = part_of(target)
+        self._open = self._path.open("a+b", buffering=0)
+        self._size = self._open.seek(0, os.SEEK_END)
+        if self._size > file.size:
+            self._size = self._open.truncate(0)
+        self._digest = hashlib.sha256() if file.sha256 else None
+        self._hash_what_is_there()
 
-def _sha256(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    block = bytearray(_BLOCK)
-    view = memoryview(block)
-    while count := os.readv(descriptor, [block]):
-        digest.update(view[:count])
-    return digest.hexdigest()
+    def tell(self) -> int:
+        """Bytes that are there."""
+        return self._size
+
+    def write(self, block: bytes | memoryview) -> int:
+        """Go on."""
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._open.write(rest) :]
+        if self._digest is not None:
+            self._digest.update(block)
+        self._size += len(block)
+        return len(block)
+
+    def seek(self, position: int) -> int:
+        """Go back, to be truncated: the server did not go on where it was asked to."""
+        self._size = position
+        return position
+
+    def truncate(self) -> int:
+        """Drop what lies behind."""
+        self._open.truncate(self._size)
+        if self._digest is not None:
+            self._digest = hashlib.sha256()
+            self._hash_what_is_there()
+        return self._size
+
+    def finish(self) -> None:
+        """Give the file its name, once its size and, where it is known, its SHA-256 are right.
+
+        Raises:
+            DownloadError: `WrongContent`: it is dropped, to be fetched anew.
+        """
+        file = self._file
+        seen = self._digest.hexdigest() if self._digest is not None else None
+        if self._size != file.size or seen != file.sha256:
+            self._path.unlink()
+            raise DownloadError(
+                "WrongContent",
+                f"{file.path}: {self._size} bytes of SHA-256 {seen or 'untold'} came, listed are "
+                f"{file.size} of {file.sha256 or 'untold'}: it is fetched anew; where this goes "
+                "on, the server, or a proxy before it, hands out wrong bytes",
+                again=True,
+            )
+        os.fsync(self._open.fileno())
+        self._path.replace(self._target)
+
+    def _hash_what_is_there(self) -> None:
+        if self._digest is None or not self._size:
+            return
+        block = bytearray(min(_BLOCK, self._size))
+        view = memoryview(block)
+        self._open.seek(0)
+        left = self._size
+        while left and (count := self._open.readinto(view[: min(left, len(view))])):
+            self._digest.update(view[:count])
+            left -= count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()

@@ -194,13 +194,15 @@ class HubServer:
         headers |= {
             "X-Linked-Size": str(size(content)),
             "X-Linked-ETag": f'"{self._sha256(content)}"',
-            "Location": f"/cdn/{repo}/{path}",
+            "Location": f"{request.scheme}://{request.host}/cdn/{repo}/{path}",
         }
         return web.Response(status=302, headers=headers)
 
     async def _cdn(self, request: web.Request) -> web.StreamResponse:
         repo, path = request.match_info["repo"], request.match_info["path"]
-        return await self._content(request, path, self.repos[repo][path], {})
+        # A client that follows a redirect to the same host looks for it there.
+        headers = {"X-Repo-Commit": self.commit(repo)}
+        return await self._content(request, path, self.repos[repo][path], headers)
 
     async def _ms_files(self, request: web.Request) -> web.Response:
         if (refused := self._refusal(request)) is not None:
@@ -247,6 +249,8 @@ class HubServer:
         answer = web.StreamResponse(status=status, headers=headers)
         answer.content_length = total - start
         await answer.prepare(request)
+        if request.method == "HEAD":
+            return answer
         limit = self.cut.pop(0) if self.cut and total >= LARGE else None
         end = total if limit is None else min(total, start + limit)
         step = 64 * 1024 if self.rate is None else max(1, int(self.rate / 20))

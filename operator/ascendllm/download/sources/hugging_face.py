@@ -20,7 +20,7 @@ os.environ.pop("HF_HUB_OFFLINE", None)
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import httpx2
 from huggingface_hub import HfApi, hf_hub_url
@@ -38,7 +38,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 from ascendllm.download.listing import Listing, RemoteFile
 from ascendllm.download.source import Source
 from ascendllm.download.sources.refusal import by_status, unreachable
-from ascendllm.download.transfer import finish, part_of
+from ascendllm.download.transfer import Part, part_of
 from ascendllm.exceptions import DownloadError
 
 __all__ = ["HuggingFace"]
@@ -82,19 +82,17 @@ class HuggingFace:
     def fetch(self, file: RemoteFile, revision: str, target: Path) -> None:
         """Bring a file, going on behind the bytes that are there of it."""
         url = hf_hub_url(self._source.where, file.path, revision=revision, endpoint=self._endpoint)
-        part = part_of(target)
-        if part.exists() and part.stat().st_size > file.size:
-            part.unlink()
-        with self._errors(), part.open("ab") as written:
-            http_get(
-                url,
-                written,
-                resume_size=written.tell(),
-                headers=self._headers,
-                expected_size=file.size,
-                displayed_filename=file.path,
-            )
-        finish(part, file, target)
+        with Part(file, target) as part:
+            with self._errors():
+                http_get(
+                    url,
+                    cast(BinaryIO, part),
+                    resume_size=part.tell(),
+                    headers=self._headers,
+                    expected_size=file.size,
+                    displayed_filename=file.path,
+                )
+            part.finish()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from ascendllm.checks.s3.credentials import read_credentials
 from ascendllm.checks.s3.refusal import Missing
 from ascendllm.download.listing import Listing, RemoteFile
 from ascendllm.download.source import Source
-from ascendllm.download.transfer import finish, part_of
+from ascendllm.download.transfer import Part, part_of
 from ascendllm.exceptions import CheckError, DownloadError, SpecError
 
 __all__ = ["S3Store"]
@@ -78,18 +78,14 @@ class S3Store:
 
     def fetch(self, file: RemoteFile, revision: str, target: Path) -> None:
         """Bring a file, going on behind the bytes that are there of it."""
-        part = part_of(target)
-        with part.open("ab", buffering=0) as written:
-            if written.tell() > file.size:
-                written.truncate(0)
-            start = written.tell()
-            if start < file.size:
+        with Part(file, target) as part:
+            if part.tell() < file.size:
                 with self._errors():
                     for block in self._bucket.read(
-                        self._prefix + file.path, file.size, start=start, tag=file.version
+                        self._prefix + file.path, file.size, start=part.tell(), tag=file.version
                     ):
-                        written.write(block)
-        finish(part, file, target)
+                        part.write(block)
+            part.finish()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
