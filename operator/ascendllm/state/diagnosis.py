@@ -147,10 +147,10 @@ CAUSES: tuple[Cause, ...] = (
         r"insufficient available streams|[Ss]tream resources are insufficient|no stream resource|"
         r"New capture stream failed|Alloc sq cq fail|error code is 20700[58]\b",
         "the NPU has too few streams for so many graphs",
-        "capture fewer sizes: spec.engine.args "
-        '[--compilation-config={{"cudagraph_capture_sizes": [1, 2, 4, 8]}}], lower '
-        "spec.engine.maxNumSeqs, or set HCCL_OP_EXPANSION_MODE: AIV in spec.runtime.env; on a card "
-        "that is split use spec.engine.enforceEager",
+        "capture fewer sizes, such as spec.engine.compilationConfig: "
+        "{{cudagraph_capture_sizes: [1, 2, 4, 8]}}, lower spec.engine.maxNumSeqs, or set "
+        "HCCL_OP_EXPANSION_MODE: AIV in spec.runtime.env; on a card that is split set "
+        "spec.engine.enforceEager: true",
     ),
     Cause(
         "ContextTooLong",
@@ -268,8 +268,8 @@ CAUSES: tuple[Cause, ...] = (
         r"Can not get running npu info|unsupported locale setting|"
         r"UnicodeDecodeError: 'ascii' codec",
         "npu-smi could not be read for binding CPUs: most often it answers in another language",
-        "set LC_ALL: C.UTF-8 in spec.runtime.env, or switch the binding off: spec.engine.args "
-        '[--additional-config={{"enable_cpu_binding": false}}]',
+        "set LC_ALL: C.UTF-8 in spec.runtime.env, or switch the binding off: "
+        "spec.engine.additionalConfig: {{enable_cpu_binding: false}}",
     ),
     Cause(
         "WrongArchitecture",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ascendllm.simulator.behaviour import CRASHES
 from ascendllm.state.diagnosis import CAUSES, diagnose
 from ascendllm.state.loading import loading_stage
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 PREFIX = "(EngineCore pid=300) ERROR 11-29 01:00:00 [core.py:1132] "
 
 LOGS = [
@@ -32,7 +37,7 @@ LOGS = [
     (
         "Insufficient_Stream_Resources(EL0009): The stream resources are insufficient.",
         "OutOfStreams",
-        '{"cudagraph_capture_sizes": [1, 2, 4, 8]}',
+        "{cudagraph_capture_sizes: [1, 2, 4, 8]}",
     ),
     (
         "AclmdlRICaptureBegin(capture_stream_, capture_mode), error code is 207005",
@@ -126,6 +131,22 @@ def test_a_cause_is_known_by_its_line(line: str, reason: str, told: str) -> None
 def test_every_cause_has_a_line_here() -> None:
     told = {reason for _, reason, _ in LOGS} | {"TooSlowToStart"}
     assert {cause.reason for cause in CAUSES} == told
+
+
+def test_every_field_that_a_remedy_names_is_there() -> None:
+    crd = yaml.safe_load((REPOSITORY / "crds" / "ascendllms.yaml").read_text(encoding="utf-8"))
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    named = {
+        field
+        for cause in CAUSES
+        for field in re.findall(r"\bspec\.[a-zA-Z.]+[a-zA-Z]", f"{cause.remedy} {cause.meaning}")
+    }
+    assert len(named) > 10
+    for field in sorted(named):
+        there = schema
+        for name in field.split("."):
+            assert name in there.get("properties", {}), field
+            there = there["properties"][name]
 
 
 def test_a_log_of_a_good_start_tells_no_cause() -> None:
