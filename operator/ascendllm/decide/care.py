@@ -25,7 +25,7 @@ from ascendllm.decide.needs import CapacityNeeded
 from ascendllm.decide.plan import Plan, Ref, earliest
 from ascendllm.desired.replaced import replaced_config_map
 from ascendllm.state.capacity import Wants, fits_anywhere
-from ascendllm.state.device_faults import Fault, ends_work, unhealthy_devices
+from ascendllm.state.device_faults import SET_ASIDE, Fault, ends_work, unhealthy_devices
 from ascendllm.state.pods import Pod
 from ascendllm.state.replacements import KEY, Replacement, dump, read_replacements
 from ascendllm.state.times import format_time, parse_time
@@ -154,7 +154,9 @@ def _illness(pod: Pod, item: Mapping[str, Any], context: Context, told: list[str
     faults = _faults_of(pod, item, context)
     for fault in faults:
         where = f"pod {pod.name} on node {pod.node}: {fault.told}"
-        if not ends_work(fault, across_nodes=pod.size > 1):
+        # A card set aside for later lets what runs go on, but nobody who crashes on it.
+        crashes = fault.handling == SET_ASIDE and not pod.ready and pod.restarts > 0
+        if not (crashes or ends_work(fault, across_nodes=pod.size > 1)):
             told.append(f"{where}; what runs goes on")
         elif (item.get("spec") or {}).get("schedulerName") == _VOLCANO:
             told.append(f"{where}; Volcano sees to it where the pod's label fault-scheduling says")

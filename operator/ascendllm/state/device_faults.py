@@ -22,7 +22,15 @@ from typing import Any, Literal
 
 from ascendllm.checks.result import one_line
 
-__all__ = ["CONFIG_MAP", "NAMESPACE", "Fault", "device_faults", "ends_work", "unhealthy_devices"]
+__all__ = [
+    "CONFIG_MAP",
+    "NAMESPACE",
+    "SET_ASIDE",
+    "Fault",
+    "device_faults",
+    "ends_work",
+    "unhealthy_devices",
+]
 
 NAMESPACE = "kube-system"
 CONFIG_MAP = "mindx-dl-deviceinfo-"
@@ -48,6 +56,7 @@ _ENDS_WORK = frozenset(
 """What the plugin would have done about a fault, where that ends what runs. Not so NotHandleFault,
 SubHealthFault and RestartRequest (one request is asked again), and PreSeparateNPU (what runs goes
 on, nothing new begins)."""
+SET_ASIDE = "PreSeparateNPU"
 
 _LONGEST = 1024 * 1024
 _FAULTS = 256

@@ -216,6 +216,16 @@ def test_a_fault_that_ends_nothing_is_only_told(fault: Fault) -> None:
     assert "what runs goes on" in stage.status["warnings"][0]
 
 
+def test_who_crashes_on_a_card_that_is_set_aside_is_moved() -> None:
+    stage = served()
+    stage.faults = {"n": (Fault("Ascend910-3", "card", "PreSeparateNPU", "1"),)}
+    come(stage, ready=False)
+    assert len(uids(stage)) == 1
+    stage.of("Pod")[0]["status"]["containerStatuses"][0]["restartCount"] = 1
+    stage.settle()
+    assert uids(stage) == []
+
+
 def test_another_pods_npu_is_nobodys_business() -> None:
     stage = served()
     stage.faults = {"n": (Fault("Ascend910-4", "card", "RestartNPU", ""),), "m": (BAD,)}
