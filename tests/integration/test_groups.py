@@ -175,3 +175,14 @@ async def test_the_kind_is_taken_away(world: World, kind: Kind) -> None:
     await kind.remove()
     await world.settle()
     assert (await world.conditions())["Ready"] == "False/LeaderWorkerSetMissing"
+
+
+async def test_storage_of_one_node_is_refused(admin: Admin) -> None:
+    cache = {"size": "1Ti", "accessMode": "ReadWriteOnce"}
+    model = {"source": {"huggingFace": {"repo": "org/model"}}, "cache": cache}
+    item = of_two(model=model)
+    item["metadata"]["namespace"] = "default"
+    with pytest.raises(ClusterError, match="leave accessMode out"):
+        await admin.post(item, dry_run=True)
+    item["spec"]["nodes"] = 1
+    await admin.post(item, dry_run=True)

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ascendllm.api.autoscaling import Autoscaling
 from ascendllm.api.engine import Engine
+from ascendllm.api.group_rules import GROUP_RULES, group_problems
 from ascendllm.api.key_rules import KEY_RULES, key_problems
 from ascendllm.api.kind_rules import KIND_RULES, kind_problems
 from ascendllm.api.model import ResourceModel
@@ -33,7 +34,9 @@ __all__ = ["Spec"]
 class Spec(ResourceModel):
     """The model to serve, and the proof that it must give before it gets traffic."""
 
-    model_config = ConfigDict(json_schema_extra=rules(*KIND_RULES, *KEY_RULES, *PLACEMENT_RULES))
+    model_config = ConfigDict(
+        json_schema_extra=rules(*KIND_RULES, *KEY_RULES, *PLACEMENT_RULES, *GROUP_RULES)
+    )
 
     model: Model
     """Which model is served."""
@@ -112,6 +115,12 @@ class Spec(ResourceModel):
     @model_validator(mode="after")
     def _placement_fits_the_npus(self) -> Self:
         for problem in placement_problems(self.npu, self.placement):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _all_nodes_read_the_model(self) -> Self:
+        for problem in group_problems(self.model, self.nodes):
             raise ValueError(problem)
         return self
 

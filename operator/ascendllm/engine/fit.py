@@ -218,7 +218,7 @@ def _memory(model: ModelNumbers, engine: Engine, layout: Layout, budget: float) 
         "ModelDoesNotFit",
         f"{whose} {length} takes {_gib(token * length)} GiB of KV cache on each NPU "
         f"({token / 1024:g} KiB a token), and beside {_gib(weights)} GiB of weights {_gib(left)} "
-        f"GiB are left of the {has}: {remedy}give it more NPUs (spec.npu.count)",
+        f"GiB are left of the {has}: {remedy}give it more NPUs (spec.npu.count or spec.nodes)",
     )
 
 

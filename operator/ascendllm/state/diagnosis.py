@@ -164,7 +164,7 @@ CAUSES: tuple[Cause, ...] = (
         r"estimated maximum model length is (?P<most>\d+)",
         "the memory that the weights leave holds no sequence of the wanted length",
         "set spec.engine.maxModelLen to at most {most}, raise spec.engine.memoryUtilization, or "
-        "give more NPUs (spec.npu.count)",
+        "give more NPUs (spec.npu.count or spec.nodes)",
     ),
     Cause(
         "KVCacheTooSmall",
@@ -173,15 +173,15 @@ CAUSES: tuple[Cause, ...] = (
         r"larger than the maximum number of tokens that can be stored in KV cache",
         "the weights leave no memory for the KV cache",
         "lower spec.engine.maxModelLen, raise spec.engine.memoryUtilization, or give more NPUs "
-        "(spec.npu.count)",
+        "(spec.npu.count or spec.nodes)",
     ),
     Cause(
         "OutOfMemory",
         r"(?:NPU|CUDA|HIP) out of memory|torch(?:\.\w+)*\.OutOfMemoryError|"
         r"(?:result = |error code is )207001\b|EL0004",
         "an NPU's memory is too small for it",
-        "give more NPUs (spec.npu.count), use a quantized model, or lower spec.engine.maxNumSeqs, "
-        "maxNumBatchedTokens or memoryUtilization",
+        "give more NPUs (spec.npu.count or spec.nodes), use a quantized model, or lower "
+        "spec.engine.maxNumSeqs, maxNumBatchedTokens or memoryUtilization",
     ),
     Cause(
         "HeadsNotDivisible",

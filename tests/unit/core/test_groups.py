@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from ascendllm.decide.policies import Input, first_problem
 from ascendllm.desired import names
@@ -299,3 +300,11 @@ def test_a_cluster_without_the_kind_is_told_what_to_install() -> None:
     assert "spec.nodes is 2" in problem.message
     assert problem.unwatched, "nobody tells us when it is installed"
     assert first_problem(Input(spec_of(), SETTINGS, absent=absent)) is None
+
+
+def test_storage_of_one_node_is_refused() -> None:
+    cache = {"size": "1Ti", "accessMode": "ReadWriteOnce"}
+    model = {"source": {"huggingFace": {"repo": "org/model"}}, "cache": cache}
+    spec_of(**GROUP | {"nodes": 1}, model=model)
+    with pytest.raises(ValidationError, match="leave accessMode out"):
+        spec_of(**GROUP, model=model)
