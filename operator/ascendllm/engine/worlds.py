@@ -76,7 +76,8 @@ class Slice:
     """What is asked of an NPU that several pods share, as HAMi has it.
 
     Attributes:
-        memory: MiB of all the pod's NPUs together; None: all there is.
+        memory: MiB that the pod gets, and that each of its NPUs must have free; None: all there
+            is.
         core: Percent of each NPU's cores; None: no share is kept.
         soft: By interception in the container (hami-core); else by a template of the driver, as
             HAMi does it unless a pod says otherwise.

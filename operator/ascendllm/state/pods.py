@@ -251,7 +251,11 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
     if "running" in state:
         return Stage("Loading", f"pod {name} is loading the model")
     if scheduled.get("status") == "True":
-        return Stage("Pulling", f"pod {name} is being set up on its node")
+        return Stage(
+            "Pulling",
+            f"pod {name} is being set up on its node: image and volumes; if it lasts, kubectl "
+            f"describe pod {name} tells what it waits for",
+        )
     return Stage("Scheduling", f"pod {name} waits for a node")
 
 

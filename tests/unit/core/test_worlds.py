@@ -437,9 +437,14 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
             "placement": {"resources": {"limits": {"huawei.com/Ascend910B3-memory": "65537"}}},
         },
         "InvalidSlice",
-        ["65536 MiB", "lower it"],
+        ["has 65536 MiB", "lower it"],
     ),
     ({"npu": B3, "placement": SOFT}, "InvalidSlice", ["memoryUtilization 0.9", "at most 0.43"]),
+    (
+        {"npu": {**B3, "count": 2}, "placement": SOFT},
+        "InvalidSlice",
+        ["of 131072 MiB", "at most 0.21"],
+    ),
     (
         {
             "npu": B3,

@@ -150,15 +150,20 @@ def _cards(given: Input, sliced: Slice) -> str | None:
 
 
 def _memory(given: Input, sliced: Slice, world: World) -> str | None:
-    """HAMi's own rule: vLLM's share is of all the memory that the pod's NPUs have."""
+    """What each card must have free, and what vLLM may take of all of them together.
+
+    HAMi's scheduler asks every card for the whole slice, and its limiter gives it to the container
+    once: by its guide vLLM's share must not be more than the slice of all the cards' memory.
+    """
     if sliced.memory is None or world.memory is None:
         return None
-    npu = given.spec.npu
-    whole = int(parse_quantity(world.memory) / 2**20) * npu.count
+    npu, card = given.spec.npu, int(parse_quantity(world.memory) / 2**20)
     name = f"spec.placement.resources {npu.resource}-memory {sliced.memory}"
-    if sliced.memory > whole:
-        return f"{name}: {npu.count} x {npu.resource} have {whole} MiB: lower it"
-    share = in_force(given.spec.engine).memory_utilization
+    if sliced.memory > card:
+        return (
+            f"{name}: HAMi wants it free on each card, and {npu.resource} has {card} MiB: lower it"
+        )
+    share, whole = in_force(given.spec.engine).memory_utilization, card * npu.count
     if not sliced.soft or share * whole <= sliced.memory:
         return None
     most = int(sliced.memory * 100 / whole) / 100
