@@ -2,24 +2,27 @@
 
 One pass, in this order:
 
-1. `policies`: may this spec be acted on at all? Small named checks, each with reason and remedy.
-2. `revision`: which revision is the spec's: a kept one, or one resolved and rendered now.
-3. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts;
-   BlueGreen: it goes once the new one is served.
-4. `asked`, `demand`, `judging`, `checks`: what each check measures with, what asks for it to run
+1. `care`: which pods can't go on though they run, and are replaced.
+2. `policies`: may this spec be acted on at all? Small named checks, each with reason and remedy.
+3. `revision`, `resolving`: which revision is the spec's: a kept one, or one resolved (image, chips)
+   and rendered now.
+4. `download`: what its pods read that is fetched first; `fit`: what is known not to fit the NPUs.
+5. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts;
+   BlueGreen: it goes once the new one is served. `stages`: what waiting pods wait for, told so that
+   it can be mended.
+6. `asked`, `demand`, `judging`, `checks`: what each check measures with, what asks for it to run
    again, what its stored figures come to, and where it stands: due, running, finished, spent,
    blocked.
-5. `sealing`, `runs`, `sweeping`: which run is finished for good; which starts, goes on or is
+7. `traffic`: which revision the client Service selects; `extras`: what stands around it where asked
+   for, such as an autoscaler, a budget of disruptions, a route.
+8. `sealing`, `runs`, `sweeping`: which run is finished for good; which starts, goes on or is
    stopped; what is over and forgotten.
-6. `stages`: what waiting pods wait for, told so that it can be mended.
-7. `care`: which pods can't go on though they run, and are replaced.
-8. `traffic`: which revision the client Service selects.
 
 Of the checks, dummy comes before the pods: `rollout` raises none until it has passed, and its job
 brings a server of its own (`desired.checks.dummy`).
 
-`decide` puts them together. It reads nothing of the resource's status: killing the operator at any
-line, or wiping the status, leads to the same objects. What it lacks it names (`needs`).
+`decision` puts them together. It reads nothing of the resource's status: killing the operator at
+any line, or wiping the status, leads to the same objects. What it lacks it names (`needs`).
 
 What starts a check again, and what a revision with clients then goes through:
 

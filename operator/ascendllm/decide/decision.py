@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.decide import policies
-from ascendllm.decide.asked import BEFORE_LOADING, asked_checks
+from ascendllm.decide.asked import BEFORE_LOADING, Measures, asked_checks
 from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
@@ -76,78 +76,45 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
     data = policies.mmlu_data(spec, settings)
     demand = standing_demand(observed.resource, {}, observed.now)
     context = Context(owner, spec, observed, settings, data, demand)
-    served_now = observed.served or NOTHING_SERVED
     care = take_care(context)
     problem = policies.first_problem(policies.Input(spec, settings, owner.name, observed.absent))
     if problem is not None:
-        kept = seal_finished(context) + care.plan
-        return Decision(kept, problem, served=served_now, care=care)
+        return _left_alone(context, care, problem)
     try:
         revision = spec_revision(owner, spec, observed, settings)
     except SpecError as error:
-        kept = seal_finished(context) + care.plan
-        return Decision(kept, error, served=served_now, care=care)
+        return _left_alone(context, care, error)
 
     notes = _schedule_notes(owner, spec, revision, observed)
     demand = standing_demand(observed.resource, notes, observed.now)
-    asked = asked_checks(spec, data)
-    stored = image_ids(revision.hash, False, observed)
-    # What has clients keeps its pods, whatever a new bound says of it. A slot of the schedule
-    # raises nothing: what failed is not loaded again every night.
-    standing = check_states(spec, asked, revision.hash, stored, demand.without_slot(), observed)
-    refuted = observed.served != revision.hash and any(
-        state.standing is Standing.FINISHED and not state.passed for state in standing
-    )
-    rehearsed = all(state.passed for state in standing if state.check in BEFORE_LOADING)
     fetched = downloads(owner, spec, observed, settings, demand)
     problem = downloaded_misfit(fetched, spec, revision, observed)
     if problem is not None:
-        kept = seal_finished(context) + care.plan
-        for item in fetched:
-            kept += item.plan
-        return Decision(kept, problem, served=served_now, care=care, downloads=fetched)
-    rollout = roll_out(
-        owner,
-        spec,
-        revision,
-        observed,
-        refuted=refuted,
-        demand=demand,
-        before=next((item.stage for item in fetched if item.stage is not None), None),
-        rehearsed=rehearsed,
-    )
-    rollout = with_crash(explained(fitting(rollout, spec, revision), observed))
+        return _left_alone(context, care, problem, fetched)
+    asked = asked_checks(spec, data)
+    rollout = _pods(replace(context, demand=demand), revision, asked, fetched)
     if rollout.held:
         demand = demand.without_slot()
     context = replace(context, demand=demand, template=revision.template)
     images = image_ids(revision.hash, rollout.available, observed)
     states = check_states(spec, asked, revision.hash, images, demand, observed)
     served = served_revision(spec, revision.hash, states, rollout.available, observed)
-    proven = proven_revisions(asked, observed)[:_KEPT_PROVEN]
-    record = _noted(
-        controller_revision(
-            owner,
-            inputs=revision.inputs,
-            resolved=revision.resolved,
-            template=revision.template,
-            number=revision.number,
-        ),
-        notes,
+
+    plan = Plan(
+        apply=(
+            _record(owner, revision, notes),
+            service_account(owner),
+            client_service(owner, spec.service, served),
+        )
     )
-    plan = Plan(apply=(record, service_account(owner), client_service(owner, spec.service, served)))
-    for item in fetched:
-        plan += item.plan
-    plan += rollout.plan
-    settled = served == revision.hash and all(
-        state.passed and not state.under_way for state in states
-    )
+    plan += _fetching(fetched) + rollout.plan
     plan += extras(
         owner,
         spec,
         observed,
         settings,
         served=served,
-        may_idle=settled and (rollout.loaded or rollout.wanted == 0),
+        may_idle=_may_idle(revision, rollout, states, served),
     )
     plan += seal_missed_deadline(context, revision.hash, rollout)
     sealing = seal_finished(context)
@@ -157,11 +124,79 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         # does the end of a pod, which no run should begin with.
         has_traffic = served == revision.hash
         plan += go_on(context, revision.hash, rollout, states, images, has_traffic)
+        proven = proven_revisions(asked, observed)[:_KEPT_PROVEN]
         loaded = revision.hash if rollout.available else None
         plan += sweep(context, {revision.hash, served, *proven}, loaded, _needed(states))
     plan += care.plan
     plan += releases(owner, spec, observed, plan)
     return Decision(plan, None, revision, served, rollout, states, demand, care, fetched)
+
+
+def _left_alone(
+    context: Context, care: Care, problem: SpecError, fetched: tuple[Download, ...] = ()
+) -> Decision:
+    """The spec is not acted on; what was begun before comes to its end."""
+    plan = seal_finished(context) + care.plan + _fetching(fetched)
+    served = context.observed.served or NOTHING_SERVED
+    return Decision(plan, problem, served=served, care=care, downloads=fetched)
+
+
+def _pods(
+    context: Context,
+    revision: Revision,
+    asked: Mapping[str, Measures],
+    fetched: Sequence[Download],
+) -> Rollout:
+    """The spec's revision on its way, and what holds it up."""
+    spec, observed = context.spec, context.observed
+    stored = image_ids(revision.hash, False, observed)
+    # What has clients keeps its pods, whatever a new bound says of it. A slot of the schedule
+    # raises nothing: what failed is not loaded again every night.
+    standing = check_states(
+        spec, asked, revision.hash, stored, context.demand.without_slot(), observed
+    )
+    refuted = observed.served != revision.hash and any(
+        state.standing is Standing.FINISHED and not state.passed for state in standing
+    )
+    rollout = roll_out(
+        context.owner,
+        spec,
+        revision,
+        observed,
+        refuted=refuted,
+        demand=context.demand,
+        before=next((item.stage for item in fetched if item.stage is not None), None),
+        rehearsed=all(state.passed for state in standing if state.check in BEFORE_LOADING),
+    )
+    return with_crash(explained(fitting(rollout, spec, revision), observed))
+
+
+def _fetching(fetched: Iterable[Download]) -> Plan:
+    return sum((item.plan for item in fetched), Plan())
+
+
+def _may_idle(
+    revision: Revision, rollout: Rollout, states: Sequence[CheckState], served: str
+) -> bool:
+    """Whether nothing needs the pods but clients: an autoscaler may then take the last one."""
+    settled = served == revision.hash and all(
+        state.passed and not state.under_way for state in states
+    )
+    return settled and (rollout.loaded or rollout.wanted == 0)
+
+
+def _record(owner: Owner, revision: Revision, notes: Mapping[str, str]) -> dict[str, Any]:
+    """The revision's ControllerRevision, with the schedule's notes."""
+    record = controller_revision(
+        owner,
+        inputs=revision.inputs,
+        resolved=revision.resolved,
+        template=revision.template,
+        number=revision.number,
+    )
+    if not notes:
+        return record
+    return {**record, "metadata": {**record["metadata"], "annotations": dict(notes)}}
 
 
 def _schedule_notes(
@@ -170,12 +205,6 @@ def _schedule_notes(
     schedule = spec.validation.schedule if spec.validation is not None else None
     there = observed.find("ControllerRevision", names.child(owner.name, revision.hash))
     return schedule_notes(schedule, there, observed.now)
-
-
-def _noted(record: dict[str, Any], notes: Mapping[str, str]) -> dict[str, Any]:
-    if not notes:
-        return record
-    return {**record, "metadata": {**record["metadata"], "annotations": dict(notes)}}
 
 
 def _needed(states: Iterable[CheckState]) -> set[str]:
