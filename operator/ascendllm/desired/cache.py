@@ -60,18 +60,25 @@ class CachedModel:
     def name(self) -> str:
         """The name of its objects and of its folder, made from what it is.
 
-        It stands in recorded templates: what it is made from never changes. Two servers may hold
-        different files under one name, so the endpoint counts; how one is let in does not.
+        It stands in recorded templates: what it is made from never changes, and a field at its
+        default is no part of it. Two servers may hold different files under one name, so the
+        endpoint counts; how one is let in does not.
         """
-        identity: dict[str, Any] = {"source": self.identity, "place": self._place}
+        source = self._dumped(exclude_defaults=True)
+        identity: dict[str, Any] = {"source": source, "place": self._place}
         if not self.weights:
             identity["weights"] = False
         return f"model-{names.digest(identity)}"
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """The source without its secrets."""
-        dumped = self.source.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return self._dumped(exclude_defaults=False)
+
+    def _dumped(self, *, exclude_defaults: bool) -> dict[str, Any]:
+        dumped = self.source.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude_defaults=exclude_defaults
+        )
         return {
             kind: {key: value for key, value in fields.items() if key not in _SECRETS}
             for kind, fields in dumped.items()
@@ -192,7 +199,7 @@ def cache_record(
         swept: Whether it is complete, and what filled it is gone.
     """
     record = {
-        "source": cached.identity,
+        "source": cached.described,
         "claim": cached.claim,
         "claimUID": claim_uid,
         "weights": cached.weights,

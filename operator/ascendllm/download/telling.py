@@ -89,6 +89,6 @@ def _line(progress: Progress) -> str:
     share = 100 * progress.done // progress.total
     left = "" if progress.eta is None else f", {progress.eta} s left"
     return (
-        f"{progress.done / 1e9:.2f} of {progress.total / 1e9:.2f} GB ({share} %), "
-        f"{progress.rate / 1e6:.0f} MB/s{left}"
+        f"{progress.done / 1e6:,.1f} of {progress.total / 1e6:,.1f} MB ({share} %), "
+        f"{progress.rate / 1e6:.1f} MB/s{left}"
     )

@@ -23,7 +23,7 @@ def download_status(downloads: Sequence[Download]) -> dict[str, Any] | None:
     done = _number(told.get("bytes"))
     total = done if record.complete else _number(told.get("totalBytes"))
     shown: dict[str, Any] = {
-        "source": _source(cached.identity),
+        "source": _source(cached.described),
         "cache": cached.name,
         "claim": cached.claim,
         "revision": _text(told.get("revision")),
