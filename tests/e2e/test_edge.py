@@ -221,3 +221,29 @@ def evict(space: Space, pod: str) -> str:
         timeout=30,
     )
     return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout
+
+
+def test_the_horizontal_pod_autoscaler_sets_replicas(space: Space) -> None:
+    """The real controller, through the scale subresource; it has no metrics here, and says so."""
+    autoscaling = {"minReplicas": 2, "maxReplicas": 3, "metric": "queueDepth", "target": 8}
+    space.patch(LLAMA, {"autoscaling": autoscaling})
+    with space.watch("ascendllm") as watch:
+        watch.until(
+            lambda there: (
+                LLAMA in there
+                and there[LLAMA]["spec"]["replicas"] == 2
+                and there[LLAMA]["status"]["readyReplicas"] == 2
+                and any(
+                    "does not scale" in line for line in there[LLAMA]["status"].get("warnings", [])
+                )
+            ),
+            "two replicas, and why there are never more",
+            200,
+        )
+    (autoscaler,) = space.items("horizontalpodautoscalers", f"{NAME}={LLAMA}")
+    assert autoscaler["spec"]["metrics"][0]["pods"]["metric"]["name"] == "vllm:num_requests_waiting"
+
+    space.patch(LLAMA, {"autoscaling": None, "replicas": 1})
+    status = space.settle(LLAMA)
+    assert space.items("horizontalpodautoscalers", f"{NAME}={LLAMA}") == []
+    assert condition({"status": status}, "Ready")["reason"] == "Proven"

@@ -6,6 +6,7 @@ Each is of a kind that few resources have one of; what is not wanted any more is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from ascendllm.api.spec import Spec
@@ -16,11 +17,14 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.routes import http_route, ingress_rule
 from ascendllm.desired.services import NOTHING_SERVED
 from ascendllm.settings import Settings
+from ascendllm.state.autoscaler import Autoscaler
 from ascendllm.state.observed import Observed
 
 __all__ = ["SCALED_OBJECT", "extras", "uses_keda"]
 
 SCALED_OBJECT = "ScaledObject"
+
+_LOOK_AGAIN = timedelta(minutes=1)
 
 _KINDS = (
     "PodDisruptionBudget",
@@ -56,7 +60,15 @@ def extras(
     apply = tuple(_wanted(owner, spec, observed, settings, served=served, may_idle=may_idle))
     kept = {Ref.of(item) for item in apply}
     there = (Ref.of(item, kind) for kind in _KINDS for item in observed.of(kind))
-    return Plan(apply, tuple(ref for ref in there if ref not in kept))
+    return Plan(apply, tuple(ref for ref in there if ref not in kept), _look_again(spec, observed))
+
+
+def _look_again(spec: Spec, observed: Observed) -> datetime | None:
+    """Autoscalers are not watched: one that does not scale is looked at until it does."""
+    found = Autoscaler.of(observed)
+    if spec.autoscaling is None or spec.suspend or found is None or found.works:
+        return None
+    return observed.now + _LOOK_AGAIN
 
 
 def _wanted(

@@ -17,6 +17,7 @@ from ascendllm.engine.ascend.setup import Setup
 from ascendllm.state.revisions import Revision
 from ascendllm.status.care import care_warnings
 from ascendllm.status.room import Room
+from ascendllm.status.scaling import autoscaler_warnings
 from ascendllm.status.scene import Scene
 from ascendllm.status.text import shortened
 
@@ -67,7 +68,12 @@ def _name(spec: Spec) -> str:
     return str(place).rstrip("/").rpartition("/")[2]
 
 
-SOURCES: tuple[Source, ...] = (care_warnings, engine_settings, model_figures)
+SOURCES: tuple[Source, ...] = (
+    care_warnings,
+    autoscaler_warnings,
+    engine_settings,
+    model_figures,
+)
 
 
 def warnings_of(scene: Scene, room: Room) -> list[str]:

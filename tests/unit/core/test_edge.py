@@ -202,6 +202,36 @@ def test_an_autoscaler_looks_at_what_clients_use() -> None:
     assert "idleReplicaCount" not in scaled["spec"]
 
 
+def test_an_autoscaler_that_does_not_scale_is_told_of() -> None:
+    stage = Stage(spec_of(autoscaling=SCALED, validation=None))
+    stage.load()
+    (autoscaler,) = stage.of("HorizontalPodAutoscaler")
+
+    def says(status: str, reason: str) -> list[str]:
+        told = {
+            "type": "ScalingActive",
+            "status": status,
+            "reason": reason,
+            "message": "no metrics",
+        }
+        autoscaler["status"] = {"conditions": [told]}
+        stage.objects["HorizontalPodAutoscaler", "llama"] = autoscaler
+        again = stage.decision()[1].plan.wake_at is not None
+        assert again == (reason in ("FailedGetPodsMetric", ""))
+        stage.step()
+        found: list[str] = stage.status.get("warnings", [])
+        return [line for line in found if "Autoscaler" in line]
+
+    (warning,) = says("False", "FailedGetPodsMetric")
+    assert warning.startswith(
+        "HorizontalPodAutoscaler llama does not scale: FailedGetPodsMetric: no metrics; "
+    )
+    assert "prometheus-adapter" in warning
+    assert says("True", "ValidMetricFound") == []
+    assert says("False", "ScalingDisabled") == []
+    assert says("Unknown", "") == []
+
+
 def test_only_what_is_proven_goes_to_zero() -> None:
     fields: dict[str, Any] = {"autoscaling": ZERO, "validation": SMOKE}
     stage = Stage(spec_of(**fields), settings=KEDA)
