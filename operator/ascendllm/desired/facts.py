@@ -63,6 +63,13 @@ def write():
     with open(sys.argv[1], "w") as file:
         json.dump({key: value for key, value in facts.items() if value}, file)
 
+def indexed(folder):
+    try:
+        with open(folder + "/model.safetensors.index.json", "rb") as file:
+            return int(json.loads(file.read(33554432))["metadata"]["total_size"])
+    except Exception:
+        return 0
+
 def weights(folder, end):
     files = [file for file in os.scandir(folder) if file.name.endswith(end)]
     parts = [file for file in files if not file.name.startswith("consolidated")]
@@ -89,7 +96,8 @@ def model(folder):
     method = (of("quantization_config", dict) or {}).get("quant_method")
     slim = glob.glob(glob.escape(folder) + "/quant_model_description*.json")
     found["quantization"] = str(method) if method else "ascend" if slim else None
-    found["weight_bytes"] = weights(folder, ".safetensors") or weights(folder, ".bin")
+    sizes = (weights(folder, end) for end in (".safetensors", ".bin"))
+    found["weight_bytes"] = indexed(folder) or next(filter(None, sizes), 0)
     texts = {key: value[:40] for key, value in found.items() if type(value) is str}
     return {key: value for key, value in {**found, **texts}.items() if value}
 

@@ -13,6 +13,7 @@ import pytest
 
 from ascendllm.desired.facts import facts_container
 from ascendllm.desired.sources import Mounted
+from ascendllm.download.numbers import numbers
 from ascendllm.engine.model_numbers import ModelNumbers
 from unit.core.stage import Stage, node, spec_of
 
@@ -78,6 +79,40 @@ def test_the_numbers_of_a_model(folder: Path, tmp_path: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"x" * 42)
     assert told(folder, tmp_path) == SEVENTY | {"weight_bytes": 42}
     assert ModelNumbers.read(told(folder, tmp_path)) is not None
+
+
+@pytest.mark.parametrize(
+    ("index", "size"),
+    [
+        ({"metadata": {"total_size": 40}, "weight_map": {}}, 40),
+        ({"metadata": {"total_size": 40.0}}, 40),
+        ({"metadata": {}}, 42),
+        ([], 42),
+        ({"metadata": {"total_size": "many"}}, 42),
+    ],
+)
+def test_the_index_tells_what_is_loaded(
+    folder: Path, tmp_path: Path, index: object, size: int
+) -> None:
+    write(folder, CONFIG)
+    (folder / "model.safetensors").write_bytes(b"x" * 42)
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert told(folder, tmp_path)["weight_bytes"] == size
+
+
+def test_the_download_reads_the_same(folder: Path, tmp_path: Path) -> None:
+    for more in (
+        {},
+        {"rope_scaling": None, "rope_parameters": {"rope_type": "yarn"}},
+        {"layer_types": ["full_attention", "sliding_attention"]},
+        {"use_sliding_window": True},
+        {"quantization_config": {"quant_method": "fp8"}},
+        {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "head_dim": 128},
+        {"torch_dtype": None, "dtype": "float16"},
+        {"text_config": {"hidden_size": 4096}},
+    ):
+        write(folder, CONFIG | more)
+        assert ModelNumbers.read(numbers(folder)) == ModelNumbers.read(told(folder, tmp_path)), more
 
 
 @pytest.mark.parametrize(
