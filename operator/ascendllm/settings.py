@@ -101,6 +101,13 @@ class Settings(BaseModel):
                 raise ValueError(f"{prefix!r} must be an absolute path without '..'")
         return value
 
+    @field_validator("driver_paths")
+    @classmethod
+    def _not_the_root(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not path.strip("/") for path in value):
+            raise ValueError("'/' is the node's whole disk: name the driver's folders and files")
+        return value
+
     @field_validator("mmlu_data", "downloader_env", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:

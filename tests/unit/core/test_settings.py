@@ -34,6 +34,8 @@ def test_given_as_environment() -> None:
     [
         ("hostPathPrefixes", "relative"),
         ("hostPathPrefixes", "/a/../b"),
+        ("driverPaths", "usr/local/dcmi/"),
+        ("driverPaths", "/usr/local/dcmi/, /"),
         ("hangTimeout", "soon"),
         ("hangTimeout", "5s"),
         ("hangTimeout", "48h"),
