@@ -23,5 +23,5 @@ class Npu(ResourceModel):
     """NPUs (logical devices) a pod; 1 of static vNPUs."""
 
     generation: Literal["auto", "A2", "A3", "310P"] = "auto"
-    """The chips' generation; auto takes it from the resource's name or, where that does not tell it,
+    """The chips' generation; auto takes it from the resource's name or, where that does not tell,
     from the labels of the nodes that offer the resource."""
