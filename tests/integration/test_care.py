@@ -24,6 +24,7 @@ from integration.world import World, resource
 SMOKE = {"smoke": {}}
 SINCE = "2026-01-01T00:00:00Z"
 NPU = "huawei.com/Ascend910"
+CCE = "huawei.com/ascend-1980"
 DEVICES = {"metadata": {"annotations": {"huawei.com/AscendReal": "Ascend910-3"}}}
 BAD = Fault("Ascend910-3", "card", "RestartNPU", "80E01801")
 
@@ -95,7 +96,8 @@ async def test_without_another_a_server_that_answers_stays(world: World) -> None
 
 
 async def test_npus_are_counted_on_the_nodes_there_are(world: World, nodes: None) -> None:
-    await world.apply(resource(validation=SMOKE, npu={"generation": "A3", "count": 8}))
+    npu = {"resource": CCE, "generation": "A2", "count": 8}
+    await world.apply(resource(validation=SMOKE, npu=npu))
     await world.settle()
     await world.move_pods(ready=False)
     (pod,) = await world.serving_pods()
@@ -107,7 +109,7 @@ async def test_npus_are_counted_on_the_nodes_there_are(world: World, nodes: None
     message = await world.message()
     # The tests' pods are born on a node, and hold what they ask for.
     wanted = (
-        r"^8 huawei.com/Ascend910 are wanted on one node: node has [0-7] of 16 free \(1 unhealthy"
+        r"^8 huawei.com/ascend-1980 are wanted on one node: node has [0-7] of 16 free \(1 unhealthy"
     )
     assert re.match(wanted, message), message
     assert "0/1 nodes are available" in message
@@ -118,7 +120,13 @@ async def nodes(admin: Admin) -> AsyncIterator[None]:
     """The node of the pods, with NPUs that are free."""
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
     await admin._request("POST", "/api/v1/nodes", None, node)
-    npus = {"status": {"capacity": {NPU: "16"}, "allocatable": {NPU: "15"}}}
+    # The pods of every test are born there, so of the usual NPUs it has more than they hold.
+    npus = {
+        "status": {
+            "capacity": {NPU: "10000", CCE: "16"},
+            "allocatable": {NPU: "9999", CCE: "15"},
+        }
+    }
     await admin.edit("Node", None, "node", npus, subresource="status")
     yield
     await admin.remove("Node", None, "node")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ascendllm.api.scalars import parse_quantity
+
 __all__ = ["NodeNpus", "Wants", "extended", "fits_anywhere", "node_npus", "shortage"]
 
 _SHOWN = 3
@@ -76,8 +78,8 @@ def extended(pod: Mapping[str, Any]) -> Counter[str]:
     for container in (pod.get("spec") or {}).get("containers") or []:
         asked = container.get("resources") or {}
         for name, value in {**(asked.get("limits") or {}), **(asked.get("requests") or {})}.items():
-            if "/" in name and str(value).isdigit():
-                found[name] += int(value)
+            if "/" in name and (count := _count({name: value}, name)) > 0:
+                found[name] += count
     return found
 
 
@@ -190,5 +192,8 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
 
 
 def _count(resources: Mapping[str, Any] | None, name: str) -> int:
-    text = str((resources or {}).get(name, "0"))
-    return int(text) if text.isdigit() else 0
+    """A whole number as Kubernetes writes it: 10000 is 10k there."""
+    try:
+        return int(parse_quantity(str((resources or {}).get(name, "0"))))
+    except ValueError:
+        return 0

@@ -102,6 +102,13 @@ def test_what_others_hold_is_not_free() -> None:
     assert "n has 2 of 16 free, 2 missing" in said(stage)[1]
 
 
+def test_a_number_is_read_as_kubernetes_writes_it() -> None:
+    item = npu_node("n", 16)
+    item["status"] = {"capacity": {NPU: "1k"}, "allocatable": {NPU: "63"}}
+    _, message = said(waiting(UNSCHEDULABLE, item, count=64))
+    assert "n has 63 of 1000 free (937 unhealthy), 1 missing" in message
+
+
 def test_where_npus_are_free_something_else_is_missing() -> None:
     _, message = said(waiting(UNSCHEDULABLE, npu_node("n", 16), count=2))
     assert "2 huawei.com/Ascend910 are free on node n: what is missing is something else" in message
