@@ -30,7 +30,6 @@ from ascendllm.decide.needs import (
 )
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
-from ascendllm.desired.cache import is_retained
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
 from ascendllm.kube.capacity import Capacity
@@ -42,6 +41,7 @@ from ascendllm.kube.kinds import CHILDREN, FILLING, KINDS, OPTIONAL
 from ascendllm.kube.optional import OptionalKinds, without_undeclared
 from ascendllm.kube.pod_logs import PodLogs
 from ascendllm.kube.run_cache import RunCache
+from ascendllm.kube.sharing import cache_of, given_up, is_kept_by_owners, manager_of
 from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
@@ -260,7 +260,7 @@ class Reconciler:
             return False
         # A job's fields are immutable: it stays as it was started.
         return item["kind"] != "Job" and (
-            differs(item, live, manager=_manager(owner, item)) or _is_kept_by_owners(item, live)
+            differs(item, live, manager=manager_of(owner, item)) or is_kept_by_owners(item, live)
         )
 
     async def _release(self, owner: Owner, ref: Ref, observed: Observed) -> None:
@@ -268,14 +268,9 @@ class Reconciler:
         found = observed.find(ref.kind, ref.name)
         if found is None or "deletionTimestamp" in found["metadata"]:
             return
-        metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid")}
-        empty = {"apiVersion": KINDS[ref.kind].api_version, "kind": ref.kind, "metadata": metadata}
-        # A claim cannot be without these; they are the same for everybody.
-        fixed = ("accessModes", "storageClassName", "resources")
-        spec = {key: found["spec"][key] for key in fixed if key in found.get("spec", {})}
         manager = names.sharing_manager(owner.name)
         try:
-            left = await self._cluster.apply({**empty, **({"spec": spec} if spec else {})}, manager)
+            left = await self._cluster.apply(given_up(ref.kind, found), manager)
         except ClusterError as error:
             if error.status in (404, 409):
                 # Gone, or another by now.
@@ -300,13 +295,13 @@ class Reconciler:
         if observed.find(kind, name) is None:
             there = await self._cluster.get(kind, owner.namespace, name)
             if there is not None:
-                _refuse_foreign(owner, kind, there, _cache_of(item))
+                _refuse_foreign(owner, kind, there, cache_of(item))
         if kind in OPTIONAL:
             self._optional.applied((owner.namespace, owner.name), kind)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
         wanted = item
         try:
-            applied = await self._cluster.apply(item, _manager(owner, item))
+            applied = await self._cluster.apply(item, manager_of(owner, item))
         except ClusterError as error:
             if kind == "PersistentVolumeClaim" and error.status in (403, 422):
                 raise _claim_refused(item, error) from error
@@ -314,8 +309,8 @@ class Reconciler:
             if known is None:
                 raise
             item = known
-            applied = await self._cluster.apply(item, _manager(owner, item))
-        if _is_kept_by_owners(item, applied):
+            applied = await self._cluster.apply(item, manager_of(owner, item))
+        if is_kept_by_owners(item, applied):
             nobodys = {"metadata": {"ownerReferences": None}}
             await self._cluster.merge(kind, owner.namespace, name, nobodys)
         patch = leftover(item, applied)
@@ -412,19 +407,6 @@ def _owned_by(uid: str, item: Object) -> bool:
     return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
 
 
-def _cache_of(item: Object) -> str | None:
-    """The cache that a shared object is of; None for one of ours alone."""
-    value = (item["metadata"].get("labels") or {}).get(names.CACHE)
-    return value if isinstance(value, str) else None
-
-
-def _manager(owner: Owner, item: Object) -> str:
-    """As whom an object is applied: what resources share, each applies as itself."""
-    if _cache_of(item) is not None and item["kind"] in ("ConfigMap", "PersistentVolumeClaim"):
-        return names.sharing_manager(owner.name)
-    return names.FIELD_MANAGER
-
-
 def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
     """A quota, or a storage class that enlarges nothing: only the spec's writer can mend it."""
     size = item["spec"]["resources"]["requests"]["storage"]
@@ -436,14 +418,9 @@ def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
     )
 
 
-def _is_kept_by_owners(item: Object, live: Object) -> bool:
-    """Whether a claim that is to stay would go with somebody who owns it."""
-    return is_retained(item) and bool(live["metadata"].get("ownerReferences"))
-
-
 def _refuse_foreign(owner: Owner, kind: str, there: Object, cache: str | None = None) -> None:
     metadata = there["metadata"]
-    if _owned_by(owner.uid, there) or (cache is not None and _cache_of(there) == cache):
+    if _owned_by(owner.uid, there) or (cache is not None and cache_of(there) == cache):
         return
     of_predecessor = any(
         ref.get("kind") == KIND and ref.get("name") == owner.name

@@ -20,6 +20,7 @@ from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.decide.demand import Demand
+from ascendllm.decide.download_words import held_up_stage, progress_words
 from ascendllm.decide.needs import CachesNeeded, FillingNeeded
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
@@ -219,9 +220,11 @@ def _fill(fill: _Fill, claim: Object) -> Download:
         return fill.download(Stage("Downloading", "starting anew"), more, attempts=attempts)
     look = Plan(wake_at=fill.observed.now + _LOOK)
     if job.held_up is not None:
-        stage, stalled = _held_up(fill.cached, job.held_up, claim)
+        stage, stalled = held_up_stage(fill.cached.claim, job.held_up, claim)
         return fill.download(stage, access + look, stalled=stalled)
-    return fill.download(Stage("Downloading", _progress(fill, job)), access + look)
+    return fill.download(
+        Stage("Downloading", progress_words(fill.record.progress, job)), access + look
+    )
 
 
 def _start(fill: _Fill) -> Download:
@@ -298,49 +301,8 @@ def _without_claim(
     return Download(cached, later, stage, stalled=True)
 
 
-def _held_up(cached: CachedModel, cause: str, claim: Object) -> tuple[Stage, bool]:
-    """What keeps the job's pod from running, and whether somebody must act."""
-    lowered = cause.lower()
-    if "secret" in lowered and ("not found" in lowered or "couldn't find key" in lowered):
-        return Stage(
-            "SecretMissing",
-            f"{cause}: make the Secret that spec.model.source names, with that key; the download "
-            "then begins by itself",
-        ), True
-    phase = (claim.get("status") or {}).get("phase")
-    if phase != "Bound":
-        about = claim["spec"]
-        return Stage(
-            "ClaimNotBound",
-            f"claim {cached.claim} is {phase or 'Pending'} ("
-            f"{about.get('storageClassName') or 'no storage class'}, "
-            f"{', '.join(about.get('accessModes') or [])}): {cause}: look at its events; set "
-            "spec.model.cache.storageClassName to a class that offers this, or accessMode to "
-            "ReadWriteOnce for storage of one node, or give a claimName",
-        ), False
-    return Stage(
-        "DownloadHeldUp", f"{cause}; see downloaderImage in ConfigMap ascendllm-operator"
-    ), False
-
-
 def _is_anothers(fill: _Fill, job: Filling) -> bool:
     return job.asked != fill.asked and fill.asked not in fill.attempts.tried
-
-
-def _progress(fill: _Fill, job: Filling) -> str:
-    if job.copying:
-        return "copying the model out of its image"
-    progress = fill.record.progress
-    total, done = _number(progress, "totalBytes"), _number(progress, "bytes")
-    if not job.running or not total:
-        return "looking at what there is" if job.running else "starting the download"
-    words = f"{_bytes(done)} of {_bytes(total)} ({100 * done // total} %)"
-    rate = _number(progress, "ratePerSecond")
-    if rate:
-        words += f", {_bytes(rate)}/s"
-    if done < total and "etaSeconds" in progress:
-        words += f", {_number(progress, 'etaSeconds')} s left"
-    return words
 
 
 def _swept(owner: Owner, cached: CachedModel, record: CacheRecord, observed: Observed) -> Plan:
@@ -396,15 +358,3 @@ def _owns(owner: Owner, item: Object) -> bool:
 
 def _with(tried: Sequence[str], asked: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*tried, asked)))
-
-
-def _number(values: Mapping[str, Any], key: str) -> int:
-    value = values.get(key)
-    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.1f} kB"
