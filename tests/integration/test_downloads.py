@@ -477,6 +477,7 @@ async def the_whole_way(
     return first.writes, outcome
 
 
+@pytest.mark.timeout(300)
 async def test_killed_after_any_write(
     admin: Admin, control_plane: ControlPlane, api: ApiServer, settings: Settings
 ) -> None:
