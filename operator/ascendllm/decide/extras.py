@@ -66,7 +66,7 @@ def extras(
 def _look_again(spec: Spec, observed: Observed) -> datetime | None:
     """Autoscalers are not watched: one that does not scale is looked at until it does."""
     found = Autoscaler.of(observed)
-    if spec.autoscaling is None or spec.suspend or found is None or found.works:
+    if spec.autoscaling is None or spec.suspend or (found is not None and found.works):
         return None
     return observed.now + _LOOK_AGAIN
 
