@@ -227,10 +227,19 @@ class Space:
 
         One text an answer: the HTTP status, or the error where there was none.
         """
+        with self.client_script(_KEEP_ASKING, url, json.dumps(body)) as told:
+            yield told
+
+    @contextmanager
+    def client_script(self, script: str, *arguments: str) -> Iterator[list[str]]:
+        """Have the client run Python until its input is closed; the list is what it printed.
+
+        The first line is waited for, the others are there when the context is left.
+        """
         told: list[str] = []
-        asking = self.command("exec", "--stdin", "client", "--", "python3", "-c", _KEEP_ASKING)
+        running = self.command("exec", "--stdin", "client", "--", "python3", "-c", script)
         with subprocess.Popen(
-            [*asking, url, json.dumps(body)],
+            [*running, *arguments],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

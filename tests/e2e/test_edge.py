@@ -77,24 +77,9 @@ def space(installed: Provider) -> Iterator[Space]:
 @contextmanager
 def load(space: Space) -> Iterator[list[str]]:
     """Streams on the Service meanwhile; the list holds what became of each when it is left."""
-    told: list[str] = []
-    asking = space.command("exec", "--stdin", "client", "--", "python3", "-c", _LOAD)
     url = f"http://{LLAMA}:8000/v1/completions"
-    with subprocess.Popen(
-        [*asking, url, LLAMA, KEY, str(TOKENS), str(STREAMS)],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        told.append(process.stdout.readline().strip())
-        try:
-            yield told
-        finally:
-            process.stdin.close()
-            told += process.stdout.read().splitlines()
+    with space.client_script(_LOAD, url, LLAMA, KEY, str(TOKENS), str(STREAMS)) as told:
+        yield told
 
 
 def ready(pod: Mapping[str, Any]) -> bool:

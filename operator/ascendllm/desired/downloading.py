@@ -9,6 +9,7 @@ from ascendllm.api.sources import LocalObject, SecretKey
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.cache import CachedModel
+from ascendllm.desired.job_rights import job_rights
 
 __all__ = ["ASKED", "ATTEMPT", "CONTAINER", "download_access", "download_job", "job_name"]
 
@@ -39,35 +40,7 @@ def download_access(namespace: str, cache: str, record: Mapping[str, Any]) -> li
         cache: Its name.
         record: Its ConfigMap, which owns them.
     """
-    metadata = _metadata(namespace, cache, cache, record)
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata,
-            "automountServiceAccountToken": False,
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [
-                {
-                    "apiGroups": [""],
-                    "resources": ["configmaps"],
-                    "resourceNames": [cache],
-                    "verbs": ["get", "patch"],
-                }
-            ],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": cache},
-            "subjects": [{"kind": "ServiceAccount", "name": cache, "namespace": namespace}],
-        },
-    ]
+    return job_rights(_metadata(namespace, cache, cache, record))
 
 
 def download_job(

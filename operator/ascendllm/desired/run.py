@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ascendllm.desired import names
+from ascendllm.desired.job_rights import job_rights
 from ascendllm.desired.owner import Owner
 
 __all__ = ["run_access", "run_config_map"]
@@ -61,34 +62,7 @@ def run_access(owner: Owner, check: str, run: str) -> list[dict[str, Any]]:
     metadata = owner.metadata(
         name, names.labels(owner.name, **{names.CHECK: check, names.RUN: run})
     )
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata,
-            "automountServiceAccountToken": False,
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [
-                {
-                    "apiGroups": [""],
-                    "resources": ["configmaps"],
-                    "resourceNames": [name],
-                    "verbs": ["get", "patch"],
-                }
-            ],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": owner.namespace}],
-        },
-    ]
+    return job_rights(metadata)
 
 
 def _json(value: Mapping[str, Any]) -> str:
