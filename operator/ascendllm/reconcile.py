@@ -17,31 +17,19 @@ from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
-from ascendllm.decide.needs import (
-    CachesNeeded,
-    CapacityNeeded,
-    CrashNeeded,
-    FillingNeeded,
-    LoadingNeeded,
-    LookupNeeded,
-    NodesNeeded,
-    PeerNeeded,
-    RequestsNeeded,
-)
+from ascendllm.decide.needs import LookupNeeded
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
-from ascendllm.kube.capacity import Capacity
 from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.compare import differs, leftover
 from ascendllm.kube.events import event
 from ascendllm.kube.findings import Findings
-from ascendllm.kube.kinds import CHILDREN, FILLING, KINDS, OPTIONAL
-from ascendllm.kube.optional import OptionalKinds, without_undeclared
-from ascendllm.kube.pod_logs import PodLogs
-from ascendllm.kube.run_cache import RunCache
+from ascendllm.kube.kinds import KINDS, OPTIONAL
+from ascendllm.kube.optional import without_undeclared
 from ascendllm.kube.sharing import cache_of, given_up, is_kept_by_owners, manager_of
+from ascendllm.observe import Key, Observer, owned_by
 from ascendllm.report.conditions import ready_condition
 from ascendllm.settings import Settings
 from ascendllm.state.observed import Observed
@@ -51,9 +39,6 @@ from ascendllm.status.build import build_status, failed_status, refused_status
 __all__ = ["Key", "Reconciler"]
 
 logger = logging.getLogger(__name__)
-
-Key = tuple[str, str]
-"""Namespace and name of a resource."""
 
 _UNWATCHED_SECONDS = 30.0
 """How soon a refusal is looked at again that something may mend which is not watched: a node's
@@ -84,14 +69,9 @@ class Reconciler:
         observe_replaced: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._cluster = cluster
-        self._runs = RunCache(cluster)
-        self._optional = OptionalKinds(cluster)
-        self._capacity = Capacity(cluster)
-        self._logs = PodLogs(cluster)
-        self._findings = findings if findings is not None else Findings()
+        self._observer = Observer(cluster, clock, findings if findings is not None else Findings())
         self._observe_replaced = observe_replaced
         self._settings = settings
-        self._clock = clock
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over a resource.
@@ -106,11 +86,9 @@ class Reconciler:
         resource = await self._cluster.get(KIND, namespace, name)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             # The garbage collector does the rest, through the owner references.
-            self._runs.forget(namespace, _selector(name))
-            self._optional.forget(key)
-            self._findings.forget(key)
+            self._observer.forget(key)
             return None
-        observed = await self._observe(resource)
+        observed = await self._observer.observe(resource)
         owner = Owner.of(resource)
         status: Mapping[str, Any] | None = None
         wake: float | None = None
@@ -135,35 +113,6 @@ class Reconciler:
                 await self._write_status(resource, status, observed)
         return wake
 
-    async def _observe(self, resource: Object) -> Observed:
-        namespace, name = resource["metadata"]["namespace"], resource["metadata"]["name"]
-        selector = _selector(name)
-        lists = await asyncio.gather(
-            *(
-                self._runs.list(namespace, selector)
-                if kind == "ConfigMap"
-                else self._cluster.list(kind, namespace, selector)
-                for kind in CHILDREN
-            )
-        )
-        optional, absent = await self._optional.list((namespace, name))
-        listed = {**dict(zip(CHILDREN, lists, strict=True)), **optional}
-        uid = resource["metadata"]["uid"]
-        objects = {
-            kind: tuple(item for item in items if kind == "Pod" or _owned_by(uid, item))
-            for kind, items in listed.items()
-        }
-        observed = Observed(
-            resource,
-            self._clock(),
-            objects,
-            absent,
-            hung=self._findings.hung,
-            faults=self._findings.faults,
-        )
-        self._findings.note((namespace, name), observed.pods)
-        return observed
-
     async def _decide(
         self, owner: Owner, spec: Spec, observed: Observed
     ) -> tuple[Observed, Decision]:
@@ -172,56 +121,7 @@ class Reconciler:
             try:
                 return observed, decide(owner, spec, observed, self._settings)
             except LookupNeeded as needed:
-                observed = await self._look_up(owner, needed, observed)
-
-    async def _look_up(self, owner: Owner, needed: LookupNeeded, observed: Observed) -> Observed:
-        match needed:
-            case NodesNeeded():
-                return replace(observed, nodes=await self._cluster.list("Node"))
-            case PeerNeeded(name=name):
-                peer = await self._cluster.get(KIND, owner.namespace, name)
-                return replace(observed, peers={**observed.peers, name: peer})
-            case CachesNeeded(claims=claims):
-                return await self._look_at_caches(owner, claims, observed)
-            case FillingNeeded():
-                return await self._look_at_filling(owner, observed)
-            case RequestsNeeded(run=run):
-                text = await self._runs.text(owner.namespace, run, "requests.json")
-                return replace(observed, requests={**observed.requests, run: text})
-            case CapacityNeeded(resource=resource):
-                nodes = await self._capacity.of(resource)
-                return replace(observed, capacity={**observed.capacity, resource: nodes})
-            case LoadingNeeded(pod=pod, uid=uid, restarts=restarts):
-                stage = await self._logs.loading(owner.namespace, pod, uid, restarts)
-                return replace(observed, loading={**observed.loading, uid: stage})
-            case CrashNeeded(pod=pod, uid=uid, restarts=restarts):
-                cause = await self._logs.crash(owner.namespace, pod, uid, restarts)
-                return replace(observed, crashes={**observed.crashes, uid: cause})
-        raise AssertionError(f"nobody can look up {needed!r}")
-
-    async def _look_at_caches(
-        self, owner: Owner, claims: tuple[str, ...], observed: Observed
-    ) -> Observed:
-        kind = "PersistentVolumeClaim"
-        records, made, named = await asyncio.gather(
-            self._runs.list(owner.namespace, names.CACHE),
-            self._cluster.list(kind, owner.namespace, names.CACHE),
-            asyncio.gather(*(self._cluster.get(kind, owner.namespace, name) for name in claims)),
-        )
-        shared = {"ConfigMap": records, kind: made}
-        return replace(
-            observed,
-            shared={**observed.shared, **shared},
-            claims=dict(zip(claims, named, strict=True)),
-        )
-
-    async def _look_at_filling(self, owner: Owner, observed: Observed) -> Observed:
-        lists = await asyncio.gather(
-            *(self._cluster.list(kind, owner.namespace, names.CACHE) for kind in FILLING)
-        )
-        return replace(
-            observed, shared={**observed.shared, **dict(zip(FILLING, lists, strict=True))}
-        )
+                observed = await self._observer.look_up(needed, observed)
 
     async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:
         """Records first, then deletions, then what acts on the records."""
@@ -256,7 +156,7 @@ class Reconciler:
             return True
         if "deletionTimestamp" in live["metadata"] or live.get("immutable"):
             return False
-        if self._optional.is_as_near_as_it_comes(item, live):
+        if self._observer.optional.is_as_near_as_it_comes(item, live):
             return False
         # A job's fields are immutable: it stays as it was started.
         return item["kind"] != "Job" and (
@@ -285,7 +185,7 @@ class Reconciler:
     ) -> None:
         kind, name = item["kind"], item["metadata"]["name"]
         if kind == "ConfigMap" and goes_on_from is not None:
-            checkpoint = await self._runs.text(owner.namespace, goes_on_from, "checkpoint")
+            checkpoint = await self._observer.runs.text(owner.namespace, goes_on_from, "checkpoint")
             if checkpoint is not None:
                 # In one request: a run that is there without it would begin from nothing. Applied,
                 # the checkpoint would be ours, and gone with the next apply.
@@ -297,7 +197,7 @@ class Reconciler:
             if there is not None:
                 _refuse_foreign(owner, kind, there, cache_of(item))
         if kind in OPTIONAL:
-            self._optional.applied((owner.namespace, owner.name), kind)
+            self._observer.optional.applied((owner.namespace, owner.name), kind)
         logger.info("apply", extra={"kind": kind, "object": name, "namespace": owner.namespace})
         wanted = item
         try:
@@ -316,7 +216,7 @@ class Reconciler:
         patch = leftover(item, applied)
         if patch:
             applied = await self._cluster.merge(kind, owner.namespace, name, patch)
-        self._optional.came_of(wanted, applied)
+        self._observer.optional.came_of(wanted, applied)
 
     async def _write_status(
         self, resource: Object, status: Mapping[str, Any], observed: Observed
@@ -390,10 +290,6 @@ class Reconciler:
             logger.warning("event not written: %s", error)
 
 
-def _selector(name: str) -> str:
-    return f"{names.NAME}={name}"
-
-
 def _wake(decision: Decision, observed: Observed) -> float | None:
     if decision.problem is not None:
         unwatched = decision.problem.unwatched or observed.nodes is not None
@@ -401,10 +297,6 @@ def _wake(decision: Decision, observed: Observed) -> float | None:
     if decision.plan.wake_at is None:
         return None
     return max(0.5, (decision.plan.wake_at - observed.now).total_seconds())
-
-
-def _owned_by(uid: str, item: Object) -> bool:
-    return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
 
 
 def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
@@ -420,7 +312,7 @@ def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
 
 def _refuse_foreign(owner: Owner, kind: str, there: Object, cache: str | None = None) -> None:
     metadata = there["metadata"]
-    if _owned_by(owner.uid, there) or (cache is not None and cache_of(there) == cache):
+    if owned_by(owner.uid, there) or (cache is not None and cache_of(there) == cache):
         return
     of_predecessor = any(
         ref.get("kind") == KIND and ref.get("name") == owner.name

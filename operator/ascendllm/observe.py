@@ -1,0 +1,157 @@
+"""What is the case: a resource, its objects, and what a decision asks for beside them.
+
+What costs a request more than once is kept at hand here, in caches that may be lost at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from ascendllm.api.crd import KIND
+from ascendllm.decide.needs import (
+    CachesNeeded,
+    CapacityNeeded,
+    CrashNeeded,
+    FillingNeeded,
+    LoadingNeeded,
+    LookupNeeded,
+    NodesNeeded,
+    PeerNeeded,
+    RequestsNeeded,
+)
+from ascendllm.desired import names
+from ascendllm.kube.capacity import Capacity
+from ascendllm.kube.cluster import Cluster, Object
+from ascendllm.kube.findings import Findings
+from ascendllm.kube.kinds import CHILDREN, FILLING
+from ascendllm.kube.optional import OptionalKinds
+from ascendllm.kube.pod_logs import PodLogs
+from ascendllm.kube.run_cache import RunCache
+from ascendllm.state.observed import Observed
+
+__all__ = ["Key", "Observer", "owned_by"]
+
+Key = tuple[str, str]
+"""Namespace and name of a resource."""
+
+
+class Observer:
+    """Looks at resources and their objects.
+
+    Args:
+        cluster: The API server.
+        clock: Tells the time.
+        findings: What is found out about pods beside the passes.
+
+    Attributes:
+        runs: The ConfigMaps of runs.
+        optional: Objects of kinds that few resources have.
+    """
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], findings: Findings) -> None:
+        self.runs = RunCache(cluster)
+        self.optional = OptionalKinds(cluster)
+        self._cluster = cluster
+        self._capacity = Capacity(cluster)
+        self._logs = PodLogs(cluster)
+        self._findings = findings
+        self._clock = clock
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a resource that is gone."""
+        self.runs.forget(key[0], _selector(key[1]))
+        self.optional.forget(key)
+        self._findings.forget(key)
+
+    async def observe(self, resource: Object) -> Observed:
+        """The resource and its objects."""
+        namespace, name = resource["metadata"]["namespace"], resource["metadata"]["name"]
+        selector = _selector(name)
+        lists = await asyncio.gather(
+            *(
+                self.runs.list(namespace, selector)
+                if kind == "ConfigMap"
+                else self._cluster.list(kind, namespace, selector)
+                for kind in CHILDREN
+            )
+        )
+        optional, absent = await self.optional.list((namespace, name))
+        listed = {**dict(zip(CHILDREN, lists, strict=True)), **optional}
+        uid = resource["metadata"]["uid"]
+        objects = {
+            kind: tuple(item for item in items if kind == "Pod" or owned_by(uid, item))
+            for kind, items in listed.items()
+        }
+        observed = Observed(
+            resource,
+            self._clock(),
+            objects,
+            absent,
+            hung=self._findings.hung,
+            faults=self._findings.faults,
+        )
+        self._findings.note((namespace, name), observed.pods)
+        return observed
+
+    async def look_up(self, needed: LookupNeeded, observed: Observed) -> Observed:
+        """The same with what a decision lacked."""
+        namespace = observed.resource["metadata"]["namespace"]
+        match needed:
+            case NodesNeeded():
+                return replace(observed, nodes=await self._cluster.list("Node"))
+            case PeerNeeded(name=name):
+                peer = await self._cluster.get(KIND, namespace, name)
+                return replace(observed, peers={**observed.peers, name: peer})
+            case CachesNeeded(claims=claims):
+                return await self._look_at_caches(namespace, claims, observed)
+            case FillingNeeded():
+                return await self._look_at_filling(namespace, observed)
+            case RequestsNeeded(run=run):
+                text = await self.runs.text(namespace, run, "requests.json")
+                return replace(observed, requests={**observed.requests, run: text})
+            case CapacityNeeded(resource=resource):
+                nodes = await self._capacity.of(resource)
+                return replace(observed, capacity={**observed.capacity, resource: nodes})
+            case LoadingNeeded(pod=pod, uid=uid, restarts=restarts):
+                stage = await self._logs.loading(namespace, pod, uid, restarts)
+                return replace(observed, loading={**observed.loading, uid: stage})
+            case CrashNeeded(pod=pod, uid=uid, restarts=restarts):
+                cause = await self._logs.crash(namespace, pod, uid, restarts)
+                return replace(observed, crashes={**observed.crashes, uid: cause})
+        raise AssertionError(f"nobody can look up {needed!r}")
+
+    async def _look_at_caches(
+        self, namespace: str, claims: tuple[str, ...], observed: Observed
+    ) -> Observed:
+        kind = "PersistentVolumeClaim"
+        records, made, named = await asyncio.gather(
+            self.runs.list(namespace, names.CACHE),
+            self._cluster.list(kind, namespace, names.CACHE),
+            asyncio.gather(*(self._cluster.get(kind, namespace, name) for name in claims)),
+        )
+        shared = {"ConfigMap": records, kind: made}
+        return replace(
+            observed,
+            shared={**observed.shared, **shared},
+            claims=dict(zip(claims, named, strict=True)),
+        )
+
+    async def _look_at_filling(self, namespace: str, observed: Observed) -> Observed:
+        lists = await asyncio.gather(
+            *(self._cluster.list(kind, namespace, names.CACHE) for kind in FILLING)
+        )
+        return replace(
+            observed, shared={**observed.shared, **dict(zip(FILLING, lists, strict=True))}
+        )
+
+
+def owned_by(uid: str, item: Object) -> bool:
+    """Whether an object is of the resource with this uid."""
+    return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
+
+
+def _selector(name: str) -> str:
+    return f"{names.NAME}={name}"
