@@ -22,6 +22,9 @@ __all__ = [
 
 MODEL_PATH = "/models"
 DATA_PATH = "/mmlu"
+_COPY_PATH = "/ascendllm-copy"
+"""Where an image's own container sees the volume: a mount hides what the image has there, which is
+most often a folder /models."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ def _copied(oci: OciSource) -> Mounted:
     copy = {
         "name": "model",
         "image": oci.image,
-        "command": ["cp", "-R", f"{oci.path.replace('$', '$$')}/.", MODEL_PATH],
-        "volumeMounts": [{"name": "model", "mountPath": MODEL_PATH}],
+        "command": ["cp", "-R", f"{oci.path.replace('$', '$$')}/.", _COPY_PATH],
+        "volumeMounts": [{"name": "model", "mountPath": _COPY_PATH}],
+        # Why it could not be copied is then in the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

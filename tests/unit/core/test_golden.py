@@ -152,3 +152,19 @@ def _paths(arguments: list[str]) -> Iterator[str]:
             value = next((p[5:] for p in value.split(",") if p.startswith("data=")), "")
         if option in ("--data", "--reference", "--task") and value.startswith("/"):
             yield value
+
+
+def test_no_volume_hides_what_is_copied_from_an_image() -> None:
+    copied = 0
+    for case in CASES:
+        for item in objects(case):
+            pod = (item.get("spec") or {}).get("template", {}).get("spec", {})
+            for container in pod.get("initContainers", []):
+                if container.get("command", [""])[0] != "cp":
+                    continue
+                copied += 1
+                _, _, source, target = container["command"]
+                (place,) = [mount["mountPath"] for mount in container["volumeMounts"]]
+                assert target == place
+                assert not f"{source}/".startswith(f"{place}/"), case
+    assert copied >= 2
