@@ -85,18 +85,8 @@ def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) ->
         return _host_path(name, source.host_path, path)
     if source.pvc is not None:
         return _claim(name, source.pvc, path)
-    copy = {
-        "name": name,
-        "image": source.image,
-        "command": ["cp", "-R", "/data/.", path],
-        "volumeMounts": [{"name": name, "mountPath": path}],
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-    }
+    assert source.image is not None, "DataFolder holds exactly one source"  # noqa: S101
+    copy = _copying(name, source.image, "/data", path)
     return Mounted(
         path,
         [{"name": name, "emptyDir": {"sizeLimit": "1Gi"}}],
@@ -107,13 +97,24 @@ def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) ->
 
 def _copied(oci: OciSource) -> Mounted:
     """A folder of an image, copied in every pod: image volumes are off in most clusters."""
-    copy = {
-        "name": "model",
-        "image": oci.image,
-        "command": ["cp", "-R", f"{oci.path.replace('$', '$$')}/.", _COPY_PATH],
-        "volumeMounts": [{"name": "model", "mountPath": _COPY_PATH}],
-        # Why it could not be copied is then in the pod's status.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+    copy = _copying("model", oci.image, oci.path.replace("$", "$$"), _COPY_PATH)
+    # Why it could not be copied is then in the pod's status.
+    copy["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    return Mounted(
+        MODEL_PATH,
+        [{"name": "model", "emptyDir": {}}],
+        [{"name": "model", "mountPath": MODEL_PATH, "readOnly": True}],
+        [copy],
+    )
+
+
+def _copying(volume: str, image: str, folder: str, target: str) -> dict[str, Any]:
+    """The init container that copies a folder of its own image into a volume."""
+    return {
+        "name": volume,
+        "image": image,
+        "command": ["cp", "-R", f"{folder}/.", target],
+        "volumeMounts": [{"name": volume, "mountPath": target}],
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -121,12 +122,6 @@ def _copied(oci: OciSource) -> Mounted:
             "readOnlyRootFilesystem": True,
         },
     }
-    return Mounted(
-        MODEL_PATH,
-        [{"name": "model", "emptyDir": {}}],
-        [{"name": "model", "mountPath": MODEL_PATH, "readOnly": True}],
-        [copy],
-    )
 
 
 def mount_key(config_map: str, key: str, name: str, folder: str) -> Mounted:
