@@ -14,6 +14,7 @@ import pytest
 from cluster.provider import Provider
 from e2e.resources import CHECKS, model, resource
 from e2e.space import Space, condition, namespace
+from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -42,7 +43,6 @@ def resources(cluster: Provider) -> list[dict[str, Any]]:
         ),
         resource("orphaned", broken(cluster, "orphaned", mode="crashOnLoad", cause="noFreeMemory")),
         resource("capturing", model(cluster, "capturing", loadSeconds=1, captureSeconds=600)),
-        resource("false-ready", broken(cluster, "false-ready", mode="falseReady")),
         resource(
             "late",
             broken(cluster, "late", mode="loadForever"),
@@ -86,6 +86,11 @@ def users_service() -> dict[str, Any]:
 def ready(status: dict[str, Any]) -> tuple[str, str]:
     found = condition({"status": status}, "Ready")
     return found["status"], found["reason"]
+
+
+def restarted(pod: Object) -> bool:
+    statuses = pod["status"].get("containerStatuses", [])
+    return any(container["restartCount"] > 0 for container in statuses)
 
 
 def message(status: dict[str, Any]) -> str:
@@ -181,14 +186,17 @@ def test_a_load_is_followed_to_its_graphs(space: Space) -> None:
     assert "capturing graphs, 0 of 5" in message(status)
 
 
-def test_a_model_that_only_looks_healthy_is_never_ready(space: Space) -> None:
+def test_a_model_that_only_looks_healthy_is_never_ready(installed: Provider, space: Space) -> None:
     """/health answers 200; the first completion kills the engine, and the process ends with 0."""
+    path = broken(installed, "false-ready", mode="falseReady")
+    # The watch begins first: it sees the pod's whole life.
     with space.watch("pods", "ascendllm.io/name=false-ready") as watch:
+        space.apply(resource("false-ready", path))
         status = space.until("false-ready", "CrashLooping")
+        watch.until(lambda pods: any(map(restarted, pods.values())), "its end is seen")
         events = list(watch.events)
 
     assert ready(status) == ("Unknown", "CrashLooping")
-    assert events
     assert not [e for e in events if condition(e.item, "Ready").get("status") == "True"]
     assert not space.items("jobs", "ascendllm.io/name=false-ready")
 
