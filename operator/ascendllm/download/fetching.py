@@ -14,7 +14,7 @@ from ascendllm.download.progress import Meter, Progress
 from ascendllm.download.sources import Remote
 from ascendllm.exceptions import DownloadError
 
-__all__ = ["WORKERS", "Fetching"]
+__all__ = ["WORKERS", "Fetching", "is_listed_anew"]
 
 WORKERS = 8
 """As the hubs' own clients have it."""
@@ -24,6 +24,11 @@ _RETRY = RetryPolicy(attempts=6, first=2.0, longest=30.0)
 
 _SILENCE_SECONDS = 900.0
 _TURN_SECONDS = 0.2
+
+
+def is_listed_anew(error: BaseException) -> bool:
+    """Whether a failure means that the source is no longer what the listing says."""
+    return isinstance(error, DownloadError) and error.reason == "SourceChanged"
 
 
 class Fetching:
@@ -67,7 +72,7 @@ class Fetching:
             worker.start()
         told = time.monotonic()
         tell(self._progress(meter))
-        while any(worker.is_alive() for worker in workers) and self._failure is None:
+        while any(worker.is_alive() for worker in workers) and not self._is_over():
             workers[0].join(_TURN_SECONDS) if workers[0].is_alive() else time.sleep(_TURN_SECONDS)
             if time.monotonic() - told >= interval:
                 told = time.monotonic()
@@ -86,6 +91,15 @@ class Fetching:
         if self._failure is not None:
             raise self._failure
         tell(self._progress(meter))
+
+    def _is_over(self) -> bool:
+        """Whether what failed ends the process, workers and all.
+
+        Files that are listed anew are fetched by other workers: these first end the files that they
+        are at, since two that go on with one would spoil it.
+        """
+        failure = self._failure
+        return failure is not None and not is_listed_anew(failure)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -112,7 +126,7 @@ class Fetching:
                 return
             except DownloadError as error:
                 attempt = 1 if self._bytes_of(file) > before else attempt + 1
-                worth_it = error.again and error.reason != "SourceChanged"
+                worth_it = error.again and not is_listed_anew(error)
                 if not worth_it or attempt >= _RETRY.attempts:
                     raise
                 if self._stop.wait(_RETRY.pause(attempt)):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ascendllm.download.choice import chosen, is_weights
-from ascendllm.download.fetching import Fetching
+from ascendllm.download.fetching import Fetching, is_listed_anew
 from ascendllm.download.folder import Folder
 from ascendllm.download.listing import Listing, RemoteFile, checked
 from ascendllm.download.numbers import numbers
@@ -103,7 +103,7 @@ def _fetch(
             fetching.run(tell, interval)
             return listing, missing
         except DownloadError as error:
-            if error.reason != "SourceChanged":
+            if not is_listed_anew(error):
                 raise
             folder.unfix()
             if turn == _RELISTINGS:

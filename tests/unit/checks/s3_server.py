@@ -130,7 +130,7 @@ class S3Server:
         if not given:
             return failure(403, "AccessDenied")
         if request.headers.get("x-amz-security-token") != self.token:
-            return failure(403, "InvalidToken")
+            return failure(400, "InvalidToken")
         if given != authorization(request, self.keys):
             return failure(403, "SignatureDoesNotMatch", given)
         return None

@@ -13,11 +13,14 @@ from ascendllm.checks.s3.address import S3Source
 from ascendllm.checks.s3.credentials import Credentials
 from ascendllm.exceptions import CheckError, SpecError
 
-__all__ = ["Missing", "is_empty", "meaning"]
+__all__ = ["Missing", "answered", "denies", "is_empty", "meaning"]
 
 TEXT_CHARACTERS = 64 * 1024
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,80})</Code>")
+_ANSWERED = re.compile(r": HTTP (\d{3}) ([A-Za-z0-9.]+)")
+_TOKEN_CODES = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+"""HTTP 400 (Amazon S3 API reference, Error responses), though it is the keys that are at fault."""
 _RETRIES = re.compile(r"after (\d{1,3}) retries")
 _CAUSE = re.compile(r'"([^"\n]{1,120})",?\n|InvalidCertificate\(\s*(\w{1,40})')
 
@@ -29,6 +32,17 @@ class Missing(Exception):  # noqa: N818 - not an error: the other reading of the
 def is_empty(error: Exception) -> bool:
     """Whether an object's first range was refused because it holds no byte (HTTP 416)."""
     return _first(_STATUS, str(error)[:TEXT_CHARACTERS]) == "416"
+
+
+def answered(message: str) -> tuple[int, str] | None:
+    """Status and code of a server's refusal, out of a message of `meaning`; else None."""
+    found = _ANSWERED.search(message)
+    return (int(found.group(1)), found.group(2)) if found else None
+
+
+def denies(status: int, code: str) -> bool:
+    """Whether a refusal is of the keys, or of there being none."""
+    return status in (401, 403) or code in _TOKEN_CODES
 
 
 def meaning(
@@ -88,9 +102,11 @@ def _by_status(
         return Missing(told)
     if status == 412:
         return CheckError("DataChanged", f"{told}: it was changed while it was read; run again")
-    if status in (401, 403) and credentials is None:
+    if denies(status, code) and credentials is None:
         remedy = "no key is set: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    elif status in (401, 403):
+    elif code in _TOKEN_CODES:
+        remedy = "set AWS_SESSION_TOKEN anew, with the keys that it was given with"
+    elif denies(status, code):
         remedy = "look at the keys, their right to list and get, --data-region and the clock"
     else:
         remedy = "look at the bucket's name, --data-endpoint and --data-region"

@@ -15,7 +15,7 @@ from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import parse_uri
 from ascendllm.checks.s3.bucket import open_bucket
 from ascendllm.checks.s3.credentials import read_credentials
-from ascendllm.checks.s3.refusal import Missing
+from ascendllm.checks.s3.refusal import Missing, answered, denies
 from ascendllm.download.listing import Listing, RemoteFile
 from ascendllm.download.source import Source
 from ascendllm.download.transfer import Part, part_of
@@ -97,11 +97,19 @@ class S3Store:
                 "SourceChanged", f"{error}: it was listed and is gone", again=True
             ) from None
         except (CheckError, SpecError) as error:
-            reason = _REASONS.get(error.reason, error.reason)
-            denied = any(f"HTTP {status}" in error.message for status in (401, 403))
+            reason = _reason(error)
             raise DownloadError(
-                "AccessDenied" if denied else reason,
+                reason,
                 # Those texts are of the checks, whose options are named otherwise.
                 f"{error.message.replace('--data-', '--')} ({_FIELD})",
                 again=reason in ("SourceUnreachable", "SourceChanged"),
             ) from None
+
+
+def _reason(error: CheckError | SpecError) -> str:
+    if (refusal := answered(error.message)) is not None:
+        if denies(*refusal):
+            return "AccessDenied"
+        if refusal[1] == "NoSuchBucket":
+            return "SourceNotFound"
+    return _REASONS.get(error.reason, error.reason)
