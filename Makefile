@@ -59,6 +59,7 @@ lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgr
 	$(LOCK) pyproject.toml --extra evals -c images/validator/requirements.txt \
 	  $(SOURCES:%=--no-emit-package %) -o images/evals/requirements.txt
 	printf '%s\n' $(SOURCES) | $(LOCK) --no-deps - -o images/evals/source-requirements.txt
+	$(LOCK) $(LOCK_ARGS) tests/s3/requirements.in -o tests/s3/requirements.txt
 	$(LOCK) $(LOCK_ARGS) $(CPU) tests/vllm/requirements.in -o tests/vllm/requirements.txt
 	$(LOCK) $(CPU) -c tests/vllm/requirements.txt -o images/vllm-cpu/requirements.txt
 
@@ -84,6 +85,7 @@ crds-check: venv
 .PHONY: test
 test: lint crds-check ## lint, then unit, property and integration tests (a real API server)
 	$(CLUSTER) build
+	$(PYTHON) tests/s3 > /dev/null
 	$(PYTHON) -m pytest tests/unit tests/property tests/integration $(PYTEST_ARGS)
 
 .PHONY: e2e

@@ -47,7 +47,8 @@ IMAGES = [f"images/{name}/requirements.txt" for name in SMALL]
 EVALS = "images/evals/requirements.txt"
 EVALS_SOURCES = "images/evals/source-requirements.txt"
 VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
-LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, *VLLM]
+S3 = "tests/s3/requirements.txt"
+LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, S3, *VLLM]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
