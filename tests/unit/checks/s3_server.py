@@ -1,15 +1,21 @@
-"""A server that speaks S3's reading half: signatures, ranges, listings, and faults on demand."""
+"""A server that speaks S3's reading half: signatures, ranges, listings, and faults on demand.
+
+`python -m unit.checks.s3_server` serves a folder, for anyone who has the keys.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
+import json
 import re
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
@@ -19,6 +25,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "verysecret
 REGION = "cn-north-4"
 PAGE = 3
 
+Content = bytes | Path
 Fault = Callable[[web.Request], web.StreamResponse | None]
 
 
@@ -27,7 +34,7 @@ class S3Server:
     """One bucket `data-bucket`, by path (`/data-bucket/key`), or by host where `virtual`.
 
     Args:
-        objects: By key.
+        objects: By key; files are sent by sendfile, and never cut.
         keys: Who may read; None for anyone.
         token: The session token that requests must bear.
         virtual: The bucket is in the host's name: paths are keys.
@@ -37,13 +44,13 @@ class S3Server:
         hold: Set when the first request is there; what its answer then waits for.
     """
 
-    objects: dict[str, bytes]
+    objects: dict[str, Content]
     keys: dict[str, str] | None = field(default_factory=lambda: dict(KEYS))
     token: str | None = None
     virtual: bool = False
     faults: list[Fault] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
-    then: dict[str, bytes] | None = None
+    then: dict[str, Content] | None = None
     hold: tuple[asyncio.Event, asyncio.Event] | None = None
     seen: list[str] = field(default_factory=list)
     url: str = ""
@@ -52,7 +59,7 @@ class S3Server:
     async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[S3Server]:
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
@@ -83,10 +90,13 @@ class S3Server:
             return self._list(request)
         if path not in self.objects:
             return failure(404, "NoSuchKey")
-        return await self._object(request, self.objects[path])
+        content = self.objects[path]
+        if isinstance(content, Path):
+            return web.FileResponse(content)
+        return await self._object(request, content)
 
     async def _object(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        tag = f'"{hashlib.md5(body).hexdigest()}"'
+        tag = tag_of(body)
         if request.headers.get("If-Match", tag) != tag:
             return failure(412, "PreconditionFailed")
         first, last = map(
@@ -113,10 +123,13 @@ class S3Server:
         return answer
 
     def _list(self, request: web.Request) -> web.StreamResponse:
-        prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
+        prefix = request.query.get("prefix", "")
+        after = request.query.get("continuation-token") or request.query.get("start-after", "")
         keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
         page = keys[:PAGE]
-        items = "".join(contents(key, len(self.objects[key])) for key in page)
+        items = "".join(
+            contents(key, size_of(self.objects[key]), tag_of(self.objects[key])) for key in page
+        )
         more = len(keys) > PAGE
         last = escape(page[-1]) if page else ""
         follow = f"<NextContinuationToken>{last}</NextContinuationToken>" * more
@@ -131,6 +144,8 @@ class S3Server:
             return failure(403, "AccessDenied")
         if request.headers.get("x-amz-security-token") != self.token:
             return failure(400, "InvalidToken")
+        if f"Credential={self.keys['AWS_ACCESS_KEY_ID']}/" not in given:
+            return failure(403, "InvalidAccessKeyId", given)
         if given != authorization(request, self.keys):
             return failure(403, "SignatureDoesNotMatch", given)
         return None
@@ -175,11 +190,24 @@ def failure(status: int, code: str, detail: str = "") -> web.Response:
     return web.Response(status=status, text=text, content_type="application/xml")
 
 
-def contents(key: str, size: int) -> str:
+def size_of(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def tag_of(content: Content) -> str:
+    """The MD5; of a file what aiohttp calls it by, no MD5 either, as of an upload in parts."""
+    if isinstance(content, bytes):
+        return f'"{hashlib.md5(content).hexdigest()}"'
+    stat = content.stat()
+    return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+
+
+def contents(key: str, size: int, tag: str | None = None) -> str:
     """One object of a listing."""
+    told = f"<ETag>{escape(tag)}</ETag>" if tag else ""
     return (
         f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-        f"<Size>{size}</Size></Contents>"
+        f"{told}<Size>{size}</Size></Contents>"
     )
 
 
@@ -187,3 +215,20 @@ def listing(inside: str) -> web.Response:
     space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
     text = f"<?xml version='1.0'?><ListBucketResult {space}>{inside}</ListBucketResult>"
     return web.Response(text=text, content_type="application/xml")
+
+
+async def _serve(objects: dict[str, Content]) -> None:
+    async with S3Server(objects).serve() as server:
+        print(json.dumps({"url": server.url}), flush=True)
+        await asyncio.Event().wait()
+
+
+def main(folder: str) -> None:
+    """Serve the files of a folder until the process ends; prints the address."""
+    root = Path(folder)
+    found = [path for path in root.rglob("*") if path.is_file()]
+    asyncio.run(_serve({path.relative_to(root).as_posix(): path for path in found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

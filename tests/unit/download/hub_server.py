@@ -270,7 +270,7 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def main(folder: str, host: str, port: str, rate: str = "") -> None:
+def main(folder: str, host: str = "127.0.0.1", port: str = "0", rate: str = "") -> None:
     """Serve the folders owner/name below a folder until the process ends.
 
     Args:
