@@ -18,7 +18,7 @@ from ascendllm.api.parse import parse_spec
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
 from ascendllm.decide.needs import LookupNeeded
-from ascendllm.decide.plan import Plan, Ref
+from ascendllm.decide.plan import Ref
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import ClusterError, SpecError
@@ -96,7 +96,7 @@ class Reconciler:
             spec = parse_spec(resource)
             observed, decision = await self._decide(owner, spec, observed)
             try:
-                await self._carry_out(owner, decision.plan, observed)
+                await self._carry_out(owner, decision, observed)
                 await self._tell_replaced(resource, decision, observed)
                 wake = _wake(decision, observed)
             except _RefusedError as problem:
@@ -123,17 +123,16 @@ class Reconciler:
             except LookupNeeded as needed:
                 observed = await self._observer.look_up(needed, observed)
 
-    async def _carry_out(self, owner: Owner, plan: Plan, observed: Observed) -> None:
+    async def _carry_out(self, owner: Owner, decision: Decision, observed: Observed) -> None:
         """Records first, then deletions, then what acts on the records."""
+        plan = decision.plan
+        fields = {item.cached.claim: item.cached.field for item in decision.downloads}
         wanted = [item for item in plan.apply if self._needed(owner, item, observed)]
         before = {handover.target: handover.source for handover in plan.handovers}
         ranks = sorted({KINDS[item["kind"]].rank for item in wanted} | {0})
         for rank in ranks:
             batch = [item for item in wanted if KINDS[item["kind"]].rank == rank]
-            await _all(
-                self._apply(owner, item, observed, before.get(item["metadata"]["name"]))
-                for item in batch
-            )
+            await _all(self._apply(owner, item, observed, before, fields) for item in batch)
             if rank == 0:
                 # Given up before the revision that tells of it is deleted.
                 await _all(self._release(owner, ref, observed) for ref in plan.release)
@@ -181,9 +180,24 @@ class Reconciler:
             await self._cluster.delete(ref.kind, owner.namespace, ref.name, uid, version=version)
 
     async def _apply(
-        self, owner: Owner, item: Object, observed: Observed, goes_on_from: str | None = None
+        self,
+        owner: Owner,
+        item: Object,
+        observed: Observed,
+        before: Mapping[str, str],
+        fields: Mapping[str, str],
     ) -> None:
+        """Apply an object.
+
+        Args:
+            owner: Whose it is.
+            item: The object.
+            observed: What is there.
+            before: The runs whose checkpoints others begin with, by those.
+            fields: What of the spec asks for a claim, by the claim.
+        """
         kind, name = item["kind"], item["metadata"]["name"]
+        goes_on_from = before.get(name)
         if kind == "ConfigMap" and goes_on_from is not None:
             checkpoint = await self._observer.runs.text(owner.namespace, goes_on_from, "checkpoint")
             if checkpoint is not None:
@@ -204,7 +218,7 @@ class Reconciler:
             applied = await self._cluster.apply(item, manager_of(owner, item))
         except ClusterError as error:
             if kind == "PersistentVolumeClaim" and error.status in (403, 422):
-                raise _claim_refused(item, error) from error
+                raise _claim_refused(item, fields[name], error) from error
             known = without_undeclared(item, error)
             if known is None:
                 raise
@@ -299,12 +313,12 @@ def _wake(decision: Decision, observed: Observed) -> float | None:
     return max(0.5, (decision.plan.wake_at - observed.now).total_seconds())
 
 
-def _claim_refused(item: Object, error: ClusterError) -> _RefusedError:
+def _claim_refused(item: Object, field: str, error: ClusterError) -> _RefusedError:
     """A quota, or a storage class that enlarges nothing: only the spec's writer can mend it."""
     size = item["spec"]["resources"]["requests"]["storage"]
     return _RefusedError(
         "ClaimRefused",
-        f"spec.model.cache: claim {item['metadata']['name']} of {size} is refused: "
+        f"{field}.cache: claim {item['metadata']['name']} of {size} is refused: "
         f"{error.message}; set size and storageClassName to what the namespace's quota and the "
         "storage class allow, or name a claim of yours by claimName",
     )

@@ -54,12 +54,6 @@ RULES: list[tuple[str, Any, str]] = [
     ("model.source", {"pvc": {"claimName": "a", "path": "b/../.."}}, "must not contain '..'"),
     ("validation.mmlu.data", {}, "give exactly one place: pvc, image, hostPath or s3"),
     ("validation.mmlu.data", {**DATA, "image": "a"}, "give exactly one place"),
-    ("engine.loras", [{"name": "a", "source": {}}], "give exactly one place of the adapter"),
-    (
-        "engine.loras",
-        [{"name": "a", "source": {"hostPath": "/a", **DATA}}],
-        "give exactly one place of the adapter",
-    ),
     (
         "engine.loras",
         [{"name": "a", "source": DATA}, {"name": "a", "source": DATA}],

@@ -23,6 +23,7 @@ from integration.world import SETTINGS, World, resource
 
 HUB = {"source": {"huggingFace": {"repo": "org/llama"}}, "cache": {"size": "20Gi"}}
 TOKEN = {"name": "hub", "key": "token"}
+LOCAL = {"source": {"hostPath": "/opt/atomgit/llama"}}
 KINDS = ("ConfigMap", "PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding", "Job")
 CAME = {
     "result": "Complete",
@@ -38,6 +39,13 @@ def of_hub(name: str = "llama", **changes: Any) -> dict[str, Any]:
     item = resource(model=model, validation=None, **changes)
     item["metadata"]["name"] = name
     return item
+
+
+def with_adapter(cache: dict[str, Any] | None = None, **source: Any) -> dict[str, Any]:
+    """A model of the node, and an adapter of a hub."""
+    lora = {"name": "legal", "source": {"huggingFace": {"repo": "org/legal", **source}}}
+    lora["cache"] = cache or {"size": "1Gi"}
+    return of_hub(model=LOCAL, engine={"loras": [lora]})
 
 
 def with_token(secret: str = "hub") -> dict[str, Any]:
@@ -137,6 +145,82 @@ async def test_download_then_serve(world: World) -> None:
     await world.settle()
     assert (await world.conditions())["Ready"] == "True/NoValidation"
     assert await world.gets_at_rest() == 1, "at rest the caches are two lists more, and no get"
+
+
+async def test_an_adapter_is_downloaded_then_served(world: World) -> None:
+    await world.apply(with_adapter())
+    job = await begin(world)
+    assert "--adapter" in job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert not await world.children("Deployment"), "no NPU is taken before the adapter is there"
+    await world.create_job_pod(job)
+    await write(world, progress={"bytes": 12_000_000, "totalBytes": 80_000_000})
+    await world.settle()
+    assert await world.message() == "adapter legal: 12.0 MB of 80.0 MB (15 %)"
+    assert "download" not in await world.status(), "that is the model's own"
+
+    await come(world, job)
+    (deployment,) = await world.children("Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    name = (await the(world, "PersistentVolumeClaim"))["metadata"]["name"]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["mountPath"] == "/loras/legal"]
+    assert (mount["subPath"], mount["readOnly"]) == (f"{name}/model", True)
+    (volume,) = [v for v in pod["volumes"] if v["name"] == mount["name"]]
+    assert volume["persistentVolumeClaim"] == {"claimName": name, "readOnly": True}
+    await until_none(world, "Job")
+    await world.move_pods()
+    await world.settle()
+    assert (await world.conditions())["Ready"] == "True/NoValidation"
+
+    # Without the adapter nothing of the revision that serves reads the cache any more.
+    await world.apply(of_hub(model=LOCAL))
+    for _ in range(2):
+        await world.settle()
+        await world.move_pods()
+    await world.settle()
+    await until_none(world, "ConfigMap")
+    assert await the(world, "PersistentVolumeClaim"), "the claim is kept"
+
+
+async def test_what_an_adapter_lacks_is_told_by_its_field(world: World) -> None:
+    await world.apply(with_adapter({"claimName": "adapters"}))
+    await world.reconcile()
+    assert (await world.conditions())["Stalled"] == "True/ClaimMissing"
+    assert "spec.engine.loras[legal].cache.claimName adapters" in await world.message()
+
+    await world.apply(with_adapter(tokenSecret={**TOKEN, "name": "nope"}))
+    job = await begin(world)
+    pod = await world.create_job_pod(job, phase="Pending")
+    await world.set_status("Pod", pod, waits_for_a_secret("nope"))
+    await world.settle()
+    assert (await world.conditions())["Stalled"] == "True/SecretMissing"
+    assert "the Secret that spec.engine.loras[legal].source names" in await world.message()
+
+
+async def test_a_claim_that_is_refused_is_told_by_its_field(world: World) -> None:
+    nothing = {"size": "0"}
+    ours, model = with_adapter(nothing), of_hub(model={**HUB, "cache": nothing})
+    for item, field in ((ours, "spec.engine.loras[legal]"), (model, "spec.model")):
+        await world.apply(item)
+        await world.reconcile()
+        assert (await world.conditions())["Stalled"] == "True/ClaimRefused"
+        assert (await world.message()).startswith(f"{field}.cache: claim ")
+
+
+def waits_for_a_secret(name: str) -> dict[str, Any]:
+    waiting = {"reason": "CreateContainerConfigError", "message": f'secret "{name}" not found'}
+    return {
+        "phase": "Pending",
+        "containerStatuses": [
+            {
+                "name": "download",
+                "image": "image",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"waiting": waiting},
+            }
+        ],
+    }
 
 
 async def test_two_resources_share_one_download(world: World) -> None:
@@ -339,24 +423,7 @@ async def test_a_missing_secret_is_named_and_another_one_tried(world: World) -> 
     await world.apply(of_hub(model=with_token("nope")))
     job = await begin(world)
     pod = await world.create_job_pod(job, phase="Pending")
-    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "nope" not found'}
-    await world.set_status(
-        "Pod",
-        pod,
-        {
-            "phase": "Pending",
-            "containerStatuses": [
-                {
-                    "name": "download",
-                    "image": "image",
-                    "imageID": "",
-                    "ready": False,
-                    "restartCount": 0,
-                    "state": {"waiting": waiting},
-                }
-            ],
-        },
-    )
+    await world.set_status("Pod", pod, waits_for_a_secret("nope"))
     await world.settle()
     assert (await world.conditions())["Stalled"] == "True/SecretMissing"
     assert 'secret "nope" not found' in await world.message()

@@ -7,39 +7,18 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ascendllm.api.model import ResourceModel
-from ascendllm.api.scalars import AbsolutePath, cel, rules
-from ascendllm.api.sources import PvcSource
+from ascendllm.api.model_source import SOURCE_RULES, ModelCache, ModelSource, cache_problem
+from ascendllm.api.scalars import cel, rules
 
-__all__ = ["Lora", "LoraSource", "Loras"]
+__all__ = ["Lora", "Loras"]
 
-_ONE_SOURCE = "give exactly one place of the adapter: hostPath or pvc"
 _ONCE = "each adapter's name may stand here once: rename or remove the second one"
-
-
-class LoraSource(ResourceModel):
-    """Where an adapter's files are; exactly one of the fields."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel("[has(self.hostPath), has(self.pvc)].exists_one(x, x)", _ONE_SOURCE)
-        )
-    )
-
-    host_path: AbsolutePath | None = None
-    """A folder of the node, under a prefix that the operator's owner allows."""
-
-    pvc: PvcSource | None = None
-    """A folder on a claim; mounted read-only."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.host_path is None) == (self.pvc is None):
-            raise ValueError(_ONE_SOURCE)
-        return self
 
 
 class Lora(ResourceModel):
     """A LoRA adapter of the model."""
+
+    model_config = ConfigDict(json_schema_extra=rules(*SOURCE_RULES))
 
     name: Annotated[
         str,
@@ -47,8 +26,18 @@ class Lora(ResourceModel):
     ]
     """The name that clients ask for instead of the model's."""
 
-    source: LoraSource
+    source: ModelSource
     """Where the folder with adapter_config.json is."""
+
+    cache: ModelCache | None = None
+    """Where a source that is downloaded goes."""
+
+    @model_validator(mode="after")
+    def _cache_fits_the_source(self) -> Self:
+        problem = cache_problem(self.source, self.cache)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
 
 
 def _require_unique(loras: list[Lora]) -> list[Lora]:

@@ -1,4 +1,4 @@
-"""Where a model is: `spec.model.source`, and the cache that a download goes into."""
+"""Where a model or an adapter is, and the cache that a download goes into."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class OciSource(ResourceModel):
     """The image; it is pulled with runtime.imagePullSecrets."""
 
     path: AbsolutePath = "/models"
-    """The model's folder in the image."""
+    """The folder in the image."""
 
 
 class ModelSource(ResourceModel):
@@ -158,7 +158,7 @@ class ModelCache(ResourceModel):
     """A claim of this namespace; each model gets a folder of its own in it."""
 
     size: Quantity | None = None
-    """The size of a claim that is made for the model; a larger one enlarges it."""
+    """The size of a claim that is made for this download; a larger one enlarges it."""
 
     storage_class_name: ObjectName | None = None
     """The new claim's storage class; the cluster's default when unset."""

@@ -29,11 +29,12 @@ _FAILED, _FAILED_FOR_NOW = 1, 2
     "root",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The model's own folder; what came whole is in TO/model.",
+    help="Its own folder; what came whole is in TO/model.",
 )
 @click.option("--revision", help="Of a hub: branch, tag or commit. [main, of ModelScope master]")
 @click.option("--endpoint", help="The server's address, such as a mirror's. [the public one]")
 @click.option("--region", help="Of S3: what requests are signed for.")
+@click.option("--adapter", is_flag=True, help="It is a LoRA adapter, not a model.")
 @click.option("--no-weights", is_flag=True, help="Configuration and tokenizer alone.")
 @click.option("--configmap", help="In a pod: where progress and result are written.")
 @click.option("--attempt", type=int, default=1, hidden=True)
@@ -43,11 +44,12 @@ def command(
     revision: str | None,
     endpoint: str | None,
     region: str | None,
+    adapter: bool,
     no_weights: bool,
     configmap: str | None,
     attempt: int,
 ) -> None:
-    """Bring the model SOURCE into a folder: whole and verified, or not at all.
+    """Bring the model, or the adapter, SOURCE into a folder: whole and verified, or not at all.
 
     SOURCE is hf://owner/name, ms://owner/name or s3://bucket/prefix. What is cut goes on where it
     was. Tokens and keys come from the environment: HF_TOKEN, MODELSCOPE_API_TOKEN,
@@ -68,6 +70,7 @@ def command(
             endpoint=endpoint,
             region=region,
             weights=not no_weights,
+            adapter=adapter,
         )
     except SpecError as error:
         raise click.UsageError(error.message) from None

@@ -135,11 +135,12 @@ def _applied(
         }
         if not new or not any(item.stage for item in decision.downloads):
             return list(found.values()), decision
-        if any(item["kind"] == "Job" for item in new):
-            done = {"result.json": json.dumps({"result": "Complete"})}
-            shared["ConfigMap"] = tuple(
-                {**item, "data": {**item["data"], **done}} for item in shared["ConfigMap"]
-            )
+        filled = {_cache(item) for item in found.values() if item["kind"] == "Job"}
+        done = {"result.json": json.dumps({"result": "Complete"})}
+        shared["ConfigMap"] = tuple(
+            {**item, "data": {**item["data"], **done}} if _cache(item) in filled else item
+            for item in shared["ConfigMap"]
+        )
         observed = replace(observed, shared=shared)
 
 
@@ -148,7 +149,12 @@ def _key(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _is_of_cache(item: Mapping[str, Any], kind: str) -> bool:
-    return item["kind"] == kind and names.CACHE in item["metadata"]["labels"]
+    return item["kind"] == kind and _cache(item) is not None
+
+
+def _cache(item: Mapping[str, Any]) -> str | None:
+    cache: str | None = item["metadata"]["labels"].get(names.CACHE)
+    return cache
 
 
 def _there(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Download:
-    """How far one model is.
+    """How far a model, or an adapter of it, is.
 
     Attributes:
         cached: Which.
@@ -86,8 +86,9 @@ def downloads(
     wanted = cached_models(spec)
     used = {name for revision in observed.revisions for name in _read_by(revision.template)}
     if "ConfigMap" not in observed.shared and (wanted or used):
-        raise CachesNeeded(tuple(item.claim for item in wanted if not item.makes_claim))
-    return tuple(_download(owner, spec, item, observed, settings, demand) for item in wanted)
+        claims = dict.fromkeys(item.claim for item in wanted if not item.makes_claim)
+        raise CachesNeeded(tuple(claims))
+    return tuple(_told(_download(owner, spec, item, observed, settings, demand)) for item in wanted)
 
 
 def releases(owner: Owner, spec: Spec, observed: Observed, plan: Plan) -> Plan:
@@ -124,6 +125,14 @@ def _read_by(template: Mapping[str, Any]) -> list[str]:
     return text.split(",") if isinstance(text, str) else []
 
 
+def _told(download: Download) -> Download:
+    """Of an adapter: with its name in front of what it waits for."""
+    name, stage = download.cached.adapter, download.stage
+    if name is None or stage is None:
+        return download
+    return replace(download, stage=Stage(stage.reason, f"adapter {name}: {stage.message}"))
+
+
 def _download(
     owner: Owner,
     spec: Spec,
@@ -147,7 +156,7 @@ def _download(
     if record is not None and (
         record.claim_uid != uid or "deletionTimestamp" in record.item["metadata"]
     ):
-        # Another claim of that name: nothing of the model is in it.
+        # Another claim of that name: nothing of it is in there.
         plan += Plan(delete=(Ref("ConfigMap", cached.name),), wake_at=observed.now + _SOON)
         return Download(cached, plan, Stage("Downloading", f"claim {cached.claim} is a new one"))
     if record is None:
@@ -220,11 +229,10 @@ def _fill(fill: _Fill, claim: Object) -> Download:
         return fill.download(Stage("Downloading", "starting anew"), more, attempts=attempts)
     look = Plan(wake_at=fill.observed.now + _LOOK)
     if job.held_up is not None:
-        stage, stalled = held_up_stage(fill.cached.claim, job.held_up, claim)
+        stage, stalled = held_up_stage(fill.cached, job.held_up, claim)
         return fill.download(stage, access + look, stalled=stalled)
-    return fill.download(
-        Stage("Downloading", progress_words(fill.record.progress, job)), access + look
-    )
+    words = progress_words(fill.cached.kind, fill.record.progress, job)
+    return fill.download(Stage("Downloading", words), access + look)
 
 
 def _start(fill: _Fill) -> Download:
@@ -295,8 +303,8 @@ def _without_claim(
         return Download(cached, later, Stage("Downloading", f"making claim {cached.claim}"))
     stage = Stage(
         "ClaimMissing",
-        f"spec.model.cache.claimName {cached.claim}: there is no such PersistentVolumeClaim in the "
-        "namespace: make it, or give cache.size to have one made",
+        f"{cached.field}.cache.claimName {cached.claim}: there is no such PersistentVolumeClaim in "
+        "the namespace: make it, or give cache.size to have one made",
     )
     return Download(cached, later, stage, stalled=True)
 

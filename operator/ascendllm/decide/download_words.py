@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ascendllm.desired.cache import CachedModel
 from ascendllm.state.caches import Filling
 from ascendllm.state.observed import Object
 from ascendllm.state.pods import Stage
@@ -12,11 +13,11 @@ from ascendllm.state.pods import Stage
 __all__ = ["held_up_stage", "progress_words"]
 
 
-def held_up_stage(name: str, cause: str, claim: Object) -> tuple[Stage, bool]:
+def held_up_stage(cached: CachedModel, cause: str, claim: Object) -> tuple[Stage, bool]:
     """What keeps a download's pod from running, and whether somebody must act.
 
     Args:
-        name: The claim's name.
+        cached: What is downloaded.
         cause: In the kubelet's or the scheduler's words.
         claim: The claim.
     """
@@ -24,18 +25,18 @@ def held_up_stage(name: str, cause: str, claim: Object) -> tuple[Stage, bool]:
     if "secret" in lowered and ("not found" in lowered or "couldn't find key" in lowered):
         return Stage(
             "SecretMissing",
-            f"{cause}: make the Secret that spec.model.source names, with that key; the download "
-            "then begins by itself",
+            f"{cause}: make the Secret that {cached.field}.source names, with that key; the "
+            "download then begins by itself",
         ), True
     phase = (claim.get("status") or {}).get("phase")
     if phase != "Bound":
         about = claim["spec"]
         return Stage(
             "ClaimNotBound",
-            f"claim {name} is {phase or 'Pending'} ("
+            f"claim {cached.claim} is {phase or 'Pending'} ("
             f"{about.get('storageClassName') or 'no storage class'}, "
             f"{', '.join(about.get('accessModes') or [])}): {cause}: look at its events; set "
-            "spec.model.cache.storageClassName to a class that offers this, or accessMode to "
+            f"{cached.field}.cache.storageClassName to a class that offers this, or accessMode to "
             "ReadWriteOnce for storage of one node, or give a claimName",
         ), False
     return Stage(
@@ -43,10 +44,16 @@ def held_up_stage(name: str, cause: str, claim: Object) -> tuple[Stage, bool]:
     ), False
 
 
-def progress_words(progress: Mapping[str, Any], job: Filling) -> str:
-    """How far a download is, such as `3.2 GB of 16.0 GB (20 %), 210.0 MB/s, 61 s left`."""
+def progress_words(kind: str, progress: Mapping[str, Any], job: Filling) -> str:
+    """How far a download is, such as `3.2 GB of 16.0 GB (20 %), 210.0 MB/s, 61 s left`.
+
+    Args:
+        kind: What is downloaded: `model` or `adapter`.
+        progress: What the job wrote of it.
+        job: The job.
+    """
     if job.copying:
-        return "copying the model out of its image"
+        return f"copying the {kind} out of its image"
     total, done = _number(progress, "totalBytes"), _number(progress, "bytes")
     if not job.running or not total:
         return "looking at what there is" if job.running else "starting the download"

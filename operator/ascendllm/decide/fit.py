@@ -52,6 +52,8 @@ def downloaded_misfit(
     if up or observed.served == revision.hash or spec.suspend:
         return None
     for item in fetched:
+        if item.cached.adapter is not None:
+            continue
         result = item.record.result if item.record is not None and item.record.complete else {}
         config = result.get("config")
         if not isinstance(config, Mapping):

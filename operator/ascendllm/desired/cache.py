@@ -1,4 +1,6 @@
-"""A model that is downloaded into a folder of a claim, once for all resources that want it.
+"""What is downloaded into a folder of a claim, once for all resources that want it.
+
+That is a model, or an adapter of one.
 
 Its objects are shared: the ConfigMap that records it, and the claim where that is made for it, are
 owned by every resource that uses them, and go with the last one. What fills it (`downloading`) is
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ascendllm.api.lora import Lora
 from ascendllm.api.model_source import ModelCache, ModelSource
 from ascendllm.api.scalars import parse_quantity
 from ascendllm.api.spec import Spec
@@ -28,6 +31,8 @@ __all__ = [
     "CachedModel",
     "cache_claim",
     "cache_record",
+    "cached_adapter",
+    "cached_model",
     "cached_models",
     "is_retained",
     "mount_cached",
@@ -49,12 +54,14 @@ class CachedModel:
     Attributes:
         source: Where it is; not a host path, nor a claim.
         cache: Whose claim it goes into.
-        weights: Whether the weights are wanted; not with `--load-format=dummy`.
+        weights: Whether the weights are wanted; not a model's with `--load-format=dummy`.
+        adapter: The adapter's name in the spec; None where it is the model itself.
     """
 
     source: ModelSource
     cache: ModelCache
     weights: bool = True
+    adapter: str | None = None
 
     @cached_property
     def name(self) -> str:
@@ -62,13 +69,26 @@ class CachedModel:
 
         It stands in recorded templates: what it is made from never changes, and a field at its
         default is no part of it. Two servers may hold different files under one name, so the
-        endpoint counts; how one is let in does not.
+        endpoint counts; how one is let in does not, nor what a spec calls an adapter. What is an
+        adapter to one and a model to another is fetched for each, since other files are wanted.
         """
         source = self._dumped(exclude_defaults=True)
         identity: dict[str, Any] = {"source": source, "place": self._place}
         if not self.weights:
             identity["weights"] = False
-        return f"model-{names.digest(identity)}"
+        if self.adapter is not None:
+            identity["adapter"] = True
+        return f"{self.kind}-{names.digest(identity)}"
+
+    @property
+    def kind(self) -> str:
+        """What it is: `model` or `adapter`."""
+        return "model" if self.adapter is None else "adapter"
+
+    @property
+    def field(self) -> str:
+        """Where its source and its cache stand in the spec."""
+        return "spec.model" if self.adapter is None else f"spec.engine.loras[{self.adapter}]"
 
     @property
     def described(self) -> dict[str, Any]:
@@ -112,16 +132,32 @@ class CachedModel:
 
 
 def cached_models(spec: Spec) -> tuple[CachedModel, ...]:
-    """The models that a spec wants downloaded."""
+    """What a spec wants downloaded: the model, then the adapters; what is the same, once."""
+    found = (cached_model(spec), *map(cached_adapter, spec.engine.loras or ()))
+    each: dict[str, CachedModel] = {}
+    for item in filter(None, found):
+        each.setdefault(item.name, item)
+    return tuple(each.values())
+
+
+def cached_model(spec: Spec) -> CachedModel | None:
+    """The model itself; None where it is served from where it is."""
     if spec.model.cache is None:
-        return ()
+        return None
     given = options.load().values(in_force(spec.engine).args or [])
     weights = given.get("load_format") != "dummy"
-    return (CachedModel(spec.model.source, spec.model.cache, weights),)
+    return CachedModel(spec.model.source, spec.model.cache, weights)
+
+
+def cached_adapter(lora: Lora) -> CachedModel | None:
+    """An adapter, whose weights are read with `--load-format=dummy` too; None as of the model."""
+    if lora.cache is None:
+        return None
+    return CachedModel(lora.source, lora.cache, adapter=lora.name)
 
 
 def mount_cached(cached: CachedModel, volume: str, path: str) -> Mounted:
-    """The model's own folder, and nothing else of the claim, read-only."""
+    """Its own folder, and nothing else of the claim, read-only."""
     return Mounted(
         path,
         [
@@ -203,6 +239,7 @@ def cache_record(
         "claim": cached.claim,
         "claimUID": claim_uid,
         "weights": cached.weights,
+        **({"adapter": True} if cached.adapter is not None else {}),
     }
     data = {"download.json": _json(record)}
     if attempts is not None:

@@ -65,7 +65,7 @@ def download_job(
         attempt: From 1.
         asked: What was asked for by whoever starts it.
         env: Variables that the operator's owner gives, such as a proxy's address.
-        pull_secrets: Of the image, and of the model's own where that is one.
+        pull_secrets: Of the image, and of the one that is copied from.
         beside: Whose serving pods it goes where, as the claim's storage is of one node: a job
             elsewhere would bind it to a node without NPUs.
     """
@@ -179,6 +179,8 @@ def _arguments(cached: CachedModel) -> list[str]:
         ]
     else:
         options = ["copied"]
+    if cached.adapter is not None:
+        options.append("--adapter")
     if not cached.weights:
         options.append("--no-weights")
     return [option for option in options if option is not None]
@@ -209,7 +211,7 @@ def _from_secret(variable: str, secret: SecretKey, optional: bool = False) -> di
 
 
 def _copy(cached: CachedModel, root: str, volume_mount: Mapping[str, Any]) -> dict[str, Any]:
-    """What brings the files out of the model's image; by the shell, to spare a second copy."""
+    """What brings the files out of their image; by the shell, to spare a second copy."""
     assert cached.source.oci is not None, "it is asked for of images alone"  # noqa: S101
     return {
         "name": "copy",

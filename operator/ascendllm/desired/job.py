@@ -21,7 +21,7 @@ from ascendllm.desired.checks.mmlu import mmlu_call
 from ascendllm.desired.checks.parity import parity_call
 from ascendllm.desired.checks.smoke import smoke_call
 from ascendllm.desired.owner import Owner
-from ascendllm.desired.sources import mount_secret_key
+from ascendllm.desired.sources import mount_secret_key, mounted_together
 from ascendllm.desired.template import served_name
 from ascendllm.engine.arguments import PORT
 
@@ -181,6 +181,7 @@ def _completion(pods: int) -> dict[str, Any]:
 def _pod(
     name: str, image: str, arguments: list[str], call: Call, settings: JobSettings
 ) -> dict[str, Any]:
+    folders = mounted_together(call.mounted)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": image,
@@ -198,7 +199,7 @@ def _pod(
         },
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
-            *(mount for item in call.mounted for mount in item.mounts),
+            *folders.mounts,
         ],
     }
     pod: dict[str, Any] = {
@@ -217,12 +218,11 @@ def _pod(
         "containers": [container],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": call.scratch}},
-            *(volume for item in call.mounted for volume in item.volumes),
+            *folders.volumes,
         ],
     }
-    before = [container for item in call.mounted for container in item.init_containers]
-    if before:
-        pod["initContainers"] = before
+    if folders.init_containers:
+        pod["initContainers"] = list(folders.init_containers)
     if settings.node_selector:
         pod["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:

@@ -37,13 +37,8 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
         if dumped.get(key)
     }
     inputs["model"].pop("kind", None)
-    for fields in inputs["model"]["source"].values():
-        if isinstance(fields, dict):
-            # How one is let in changes nothing of what is served, nor does a claim's size.
-            fields.pop("tokenSecret", None)
-            fields.pop("credentialsSecret", None)
-    for key in ("size", "retain"):
-        inputs["model"].get("cache", {}).pop(key, None)
+    for read in (inputs["model"], *inputs.get("engine", {}).get("loras", ())):
+        _leave_out_access(read)
     if spec.service.api_key_secret is not None:
         inputs["service"] = {"apiKeySecret": dumped["service"]["apiKeySecret"]}
     if spec.model.served_name == name:
@@ -54,6 +49,16 @@ def revision_inputs(spec: Spec, name: str) -> dict[str, Any]:
     if spec.runtime.shm_size == shm_size(None, spec.nodes):
         inputs["runtime"].pop("shmSize")
     return {key: value for key, value in inputs.items() if value}
+
+
+def _leave_out_access(read: Mapping[str, Any]) -> None:
+    """How one is let in changes nothing of what is served, nor does a claim's size."""
+    for fields in read["source"].values():
+        if isinstance(fields, dict):
+            fields.pop("tokenSecret", None)
+            fields.pop("credentialsSecret", None)
+    for key in ("size", "retain"):
+        read.get("cache", {}).pop(key, None)
 
 
 def controller_revision(

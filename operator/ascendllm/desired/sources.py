@@ -1,13 +1,14 @@
-"""Folders that pods read: where a model or a data set is mounted, and from what."""
+"""Folders that pods read: where a model, an adapter or a data set is mounted, and from what."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ascendllm.api.lora import LoraSource
 from ascendllm.api.model_source import ModelSource, OciSource
 from ascendllm.api.sources import DataFolder, PvcSource, SecretKey
+from ascendllm.desired.part import Part
 
 __all__ = [
     "DATA_PATH",
@@ -18,6 +19,7 @@ __all__ = [
     "mount_key",
     "mount_model",
     "mount_secret_key",
+    "mounted_together",
 ]
 
 MODEL_PATH = "/models"
@@ -52,22 +54,24 @@ def mount_model(source: ModelSource) -> Mounted:
     if source.host_path is not None:
         return _host_path("model", source.host_path, source.host_path)
     if source.oci is not None:
-        return _copied(source.oci)
+        return _copied(source.oci, "model", MODEL_PATH)
     assert source.pvc is not None, "the other sources have a cache"  # noqa: S101
     return _claim("model", source.pvc, MODEL_PATH)
 
 
-def mount_adapter(source: LoraSource, name: str, path: str) -> Mounted:
-    """An adapter's folder.
+def mount_adapter(source: ModelSource, name: str, path: str) -> Mounted:
+    """An adapter's folder, of a source that needs no cache.
 
     Args:
-        source: A claim or a host path.
+        source: Where it is.
         name: The volume's name.
         path: Where the container sees it.
     """
     if source.host_path is not None:
         return _host_path(name, source.host_path, path)
-    assert source.pvc is not None, "LoraSource holds exactly one source"  # noqa: S101
+    if source.oci is not None:
+        return _copied(source.oci, name, path)
+    assert source.pvc is not None, "the other sources have a cache"  # noqa: S101
     return _claim(name, source.pvc, path)
 
 
@@ -95,15 +99,41 @@ def mount_data(source: DataFolder, name: str = "data", path: str = DATA_PATH) ->
     )
 
 
-def _copied(oci: OciSource) -> Mounted:
+def mounted_together(folders: Sequence[Mounted]) -> Part:
+    """What a pod with several folders is given.
+
+    Of a claim there is one volume, whatever is read of it: a second one keeps a pod from starting
+    for ever, before kubelets learned otherwise (kubernetes #122140).
+    """
+    volumes: list[dict[str, Any]] = []
+    mounts: list[dict[str, Any]] = []
+    of_claim: dict[str, str] = {}
+    for folder in folders:
+        called: dict[str, str] = {}
+        for volume in folder.volumes:
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            if claim in of_claim:
+                called[volume["name"]] = of_claim[claim]
+                continue
+            if claim is not None:
+                of_claim[claim] = volume["name"]
+            volumes.append(volume)
+        mounts += (
+            {**mount, "name": called.get(mount["name"], mount["name"])} for mount in folder.mounts
+        )
+    before = [container for folder in folders for container in folder.init_containers]
+    return Part(volumes=volumes, mounts=mounts, init_containers=before)
+
+
+def _copied(oci: OciSource, name: str, path: str) -> Mounted:
     """A folder of an image, copied in every pod: image volumes are off in most clusters."""
-    copy = _copying("model", oci.image, oci.path.replace("$", "$$"), _COPY_PATH)
+    copy = _copying(name, oci.image, oci.path.replace("$", "$$"), _COPY_PATH)
     # Why it could not be copied is then in the pod's status.
     copy["terminationMessagePolicy"] = "FallbackToLogsOnError"
     return Mounted(
-        MODEL_PATH,
-        [{"name": "model", "emptyDir": {}}],
-        [{"name": "model", "mountPath": MODEL_PATH, "readOnly": True}],
+        path,
+        [{"name": name, "emptyDir": {}}],
+        [{"name": name, "mountPath": path, "readOnly": True}],
         [copy],
     )
 

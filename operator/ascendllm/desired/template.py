@@ -13,11 +13,12 @@ from typing import Any
 
 from ascendllm.api.engine import Engine
 from ascendllm.api.key_rules import API_KEY_VARIABLE
+from ascendllm.api.lora import Lora
 from ascendllm.api.runtime import Runtime
 from ascendllm.api.sources import SecretKey
 from ascendllm.api.spec import Spec
 from ascendllm.desired import names
-from ascendllm.desired.cache import cached_models, mount_cached
+from ascendllm.desired.cache import cached_adapter, cached_model, cached_models, mount_cached
 from ascendllm.desired.devices import devices_part
 from ascendllm.desired.drain import drain, grace_when_hung
 from ascendllm.desired.facts import facts_container
@@ -26,7 +27,13 @@ from ascendllm.desired.owner import Owner
 from ascendllm.desired.part import Part, put_together
 from ascendllm.desired.placement import placement_part
 from ascendllm.desired.probes import probes
-from ascendllm.desired.sources import MODEL_PATH, Mounted, mount_adapter, mount_model
+from ascendllm.desired.sources import (
+    MODEL_PATH,
+    Mounted,
+    mount_adapter,
+    mount_model,
+    mounted_together,
+)
 from ascendllm.engine.arguments import (
     PORT,
     adapter_path,
@@ -114,8 +121,7 @@ def _pod(
             _account(owner),
             _offline([item.name for item in cached_models(spec)]),
             _server(spec.runtime, resolved["image"], model, arguments, _PORTS if answers else []),
-            Part(volumes=model.volumes, mounts=model.mounts, init_containers=model.init_containers),
-            *_adapters(spec),
+            mounted_together([model, *_adapters(spec)]),
             _scratch(spec.runtime, spec.nodes),
             *([_probes(owner, spec)] if answers else []),
             drain(spec.engine, answers=answers),
@@ -127,9 +133,9 @@ def _pod(
 
 def _model(spec: Spec) -> Mounted:
     """The model's folder, wherever it is."""
-    cached = cached_models(spec)
-    if cached:
-        return mount_cached(cached[0], "model", MODEL_PATH)
+    cached = cached_model(spec)
+    if cached is not None:
+        return mount_cached(cached, "model", MODEL_PATH)
     return mount_model(spec.model.source)
 
 
@@ -146,7 +152,7 @@ def _account(owner: Owner) -> Part:
 
 
 def _offline(caches: list[str]) -> Part:
-    """The model is there: nothing of it is looked for elsewhere, where a hub may be out of reach.
+    """All is there: nothing is looked for elsewhere, where a hub may be out of reach.
 
     Args:
         caches: Those that the pods read, by name.
@@ -178,13 +184,16 @@ def _server(
     )
 
 
-def _adapters(spec: Spec) -> list[Part]:
+def _adapters(spec: Spec) -> list[Mounted]:
     """The folders of the LoRA adapters."""
-    mounted = [
-        mount_adapter(lora.source, f"lora-{number}", adapter_path(lora.name))
-        for number, lora in enumerate(spec.engine.loras or [])
-    ]
-    return [Part(volumes=each.volumes, mounts=each.mounts) for each in mounted]
+    return [_adapter(lora, f"lora-{number}") for number, lora in enumerate(spec.engine.loras or [])]
+
+
+def _adapter(lora: Lora, volume: str) -> Mounted:
+    path, cached = adapter_path(lora.name), cached_adapter(lora)
+    if cached is not None:
+        return mount_cached(cached, volume, path)
+    return mount_adapter(lora.source, volume, path)
 
 
 def _scratch(runtime: Runtime, nodes: int) -> Part:

@@ -39,10 +39,12 @@ class Folder:
 
     Args:
         root: FOLDER.
+        field: What of a resource gives it its room.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, field: str) -> None:
         self.root = root
+        self._field = field
         self.partial = root / "partial"
         self.model = root / MODEL
         self._listing = root / "listing.json"
@@ -110,7 +112,7 @@ class Folder:
         told = f"{missing / 1e9:.1f} GB more are needed" if missing is not None else "it is full"
         return DownloadError(
             "VolumeFull",
-            f"the volume has {self.free() / 1e9:.1f} GB free, {told}: raise spec.model.cache.size "
+            f"the volume has {self.free() / 1e9:.1f} GB free, {told}: raise {self._field}.size "
             "(or enlarge the claim that claimName names), or remove what is not needed from it; "
             "what came is kept",
         )

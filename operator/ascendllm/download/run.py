@@ -1,4 +1,4 @@
-"""A model from its source into its folder."""
+"""A model, or an adapter, from its source into its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ascendllm.download.numbers import numbers
 from ascendllm.download.progress import Progress
 from ascendllm.download.source import COPIED, Source
 from ascendllm.download.sources import open_remote
-from ascendllm.download.verify import verify
+from ascendllm.download.verify import verify, verify_adapter
 from ascendllm.exceptions import DownloadError
 
 __all__ = ["Tell", "download"]
@@ -37,7 +37,7 @@ _SPARE_BYTES = 16 * 1024 * 1024
 def download(
     source: Source, root: Path, environment: Mapping[str, str], tell: Tell, interval: float = 10.0
 ) -> dict[str, Any]:
-    """Bring a model into `root/model`, going on from what is there of it.
+    """Bring a model, or an adapter, into `root/model`, going on from what is there of it.
 
     Args:
         source: Where it is.
@@ -48,14 +48,14 @@ def download(
 
     Returns:
         What came: `revision`, `bytes`, `files`, `weightBytes`, `digest` (of all paths, sizes and
-        hashes), `config` (`numbers`), `verified` (files whose SHA-256 was compared) and
-        `fetchedBytes` (of this call; 0 where all was there).
+        hashes), `config` (a model's `numbers`, an adapter's none), `verified` (files whose SHA-256
+        was compared) and `fetchedBytes` (of this call; 0 where all was there).
 
     Raises:
         DownloadError: With the remedy; what came is kept to go on from.
         SpecError: An address cannot be read.
     """
-    folder = Folder(root)
+    folder = Folder(root, f"{source.field}.cache")
     with folder.locked(_LOCK_SECONDS, lambda: tell(Progress())), folder.explained():
         manifest = folder.manifest()
         if manifest is not None:
@@ -70,7 +70,10 @@ def download(
                 else _fetch(source, folder, environment, tell, interval)
             )
             try:
-                verify(folder.partial, weights=source.weights)
+                if source.adapter:
+                    verify_adapter(folder.partial)
+                else:
+                    verify(folder.partial, weights=source.weights)
             except DownloadError:
                 folder.unfix()
                 raise
@@ -91,9 +94,14 @@ def _fetch(
         if listing is None:
             tell(Progress())
             found = checked(remote.listing())
-            listing = Listing(found.revision, chosen(found.files, weights=source.weights))
+            wanted = chosen(found.files, weights=source.weights, adapter=source.adapter)
+            listing = Listing(found.revision, wanted)
             if not listing.files:
-                raise DownloadError("NotAModel", f"{source} holds no file of a model")
+                raise (
+                    DownloadError("NotAnAdapter", f"{source} holds no file of an adapter")
+                    if source.adapter
+                    else DownloadError("NotAModel", f"{source} holds no file of a model")
+                )
             folder.fix(listing)
         fetching = Fetching(remote, listing, folder)
         missing = fetching.missing()
@@ -133,7 +141,7 @@ def _manifest(source: Source, listing: Listing, folder: Path) -> dict[str, Any]:
         "files": [[file.path, file.size, file.sha256 or file.version] for file in listing.files],
         "verified": sum(file.sha256 is not None for file in listing.files),
         "weightBytes": sum(file.size for file in listing.files if is_weights(file.path)),
-        "config": numbers(folder),
+        "config": {} if source.adapter else numbers(folder),
         "finishedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

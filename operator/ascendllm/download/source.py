@@ -18,7 +18,7 @@ _HUBS = {"hf": "main", "ms": "master"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model's place.
+    """The place of a model or an adapter.
 
     Attributes:
         kind: hf (Hugging Face), ms (ModelScope), s3, or `COPIED`.
@@ -27,6 +27,7 @@ class Source:
         endpoint: The server's address; None for the public one.
         region: Of S3, what requests are signed for.
         weights: Whether the weights are wanted, not only configuration and tokenizer.
+        adapter: Whether it is a LoRA adapter, not a model.
     """
 
     kind: str
@@ -35,6 +36,12 @@ class Source:
     endpoint: str | None = None
     region: str | None = None
     weights: bool = True
+    adapter: bool = False
+
+    @property
+    def field(self) -> str:
+        """Where source and cache stand in a resource; the name of an adapter is each resource's."""
+        return "spec.engine.loras[]" if self.adapter else "spec.model"
 
     def __str__(self) -> str:
         if self.kind == COPIED:
@@ -45,7 +52,13 @@ class Source:
 
 
 def parse_source(
-    text: str, *, revision: str | None, endpoint: str | None, region: str | None, weights: bool
+    text: str,
+    *,
+    revision: str | None,
+    endpoint: str | None,
+    region: str | None,
+    weights: bool,
+    adapter: bool,
 ) -> Source:
     """Read the command's argument and options.
 
@@ -54,11 +67,11 @@ def parse_source(
     """
     kind, _, where = text.partition("://")
     if text == COPIED:
-        source = Source(COPIED, "", weights=weights)
+        source = Source(COPIED, "", weights=weights, adapter=adapter)
     elif kind in _HUBS and _REPOSITORY.fullmatch(where):
-        source = Source(kind, where, revision or _HUBS[kind], endpoint, None, weights)
+        source = Source(kind, where, revision or _HUBS[kind], endpoint, None, weights, adapter)
     elif kind == "s3" and where:
-        source = Source("s3", text, "", endpoint, region, weights)
+        source = Source("s3", text, "", endpoint, region, weights, adapter)
     else:
         raise SpecError(
             "BadSource",
@@ -69,4 +82,6 @@ def parse_source(
         raise SpecError(
             "BadSource", f"--revision belongs to a hub, {text[:200]} is none: remove it"
         )
+    if adapter and not weights:
+        raise SpecError("BadSource", "--no-weights belongs to a model: remove it, or --adapter")
     return source

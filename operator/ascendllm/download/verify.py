@@ -1,4 +1,4 @@
-"""Is what came a model that can be loaded? Told by its own bookkeeping, in a few reads.
+"""Is what came something that can be loaded? Told by its own bookkeeping, in a few reads.
 
 A repository that was filled half way lists no file that is missing. What does tell it: each
 safetensors file says how long it is (https://huggingface.co/docs/safetensors, Format: 8 bytes N,
@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ascendllm.download.choice import ADAPTER_WEIGHTS
 from ascendllm.exceptions import DownloadError
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_adapter"]
 
 _HEADER_BYTES = 100 * 1000 * 1000
 """The longest header that the format's own reader takes."""
@@ -40,9 +41,32 @@ def verify(folder: Path, *, weights: bool) -> None:
     if not weights:
         return
     for problem in (*_shards_missing(folder), *_lengths_wrong(folder)):
+        raise _broken("BrokenModel", problem)
+
+
+def verify_adapter(folder: Path) -> None:
+    """Look at the LoRA adapter of a folder.
+
+    Args:
+        folder: Where it is.
+
+    Raises:
+        DownloadError: `NotAnAdapter`, `BrokenAdapter`.
+    """
+    if not (folder / "adapter_config.json").is_file():
         raise DownloadError(
-            "BrokenModel", f"{problem}: the source itself is incomplete; have it filled anew"
+            "NotAnAdapter",
+            f"there is no adapter_config.json among the files ({_some(folder)}): name the "
+            "repository or folder of the LoRA adapter itself",
         )
+    if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
+        raise _broken("BrokenAdapter", f"there is none of {', '.join(ADAPTER_WEIGHTS)}")
+    for problem in _lengths_wrong(folder):
+        raise _broken("BrokenAdapter", problem)
+
+
+def _broken(reason: str, problem: str) -> DownloadError:
+    return DownloadError(reason, f"{problem}: the source itself is incomplete; have it filled anew")
 
 
 def _shards_missing(folder: Path) -> Iterator[str]:

@@ -104,7 +104,7 @@ class CacheRecord:
 
     @property
     def complete(self) -> bool:
-        """Whether the model is there."""
+        """Whether all of it is there."""
         return self.result.get("result") == "Complete"
 
     @property
@@ -133,7 +133,7 @@ class Filling:
         failure: Why it failed, in the job controller's words; "" where it has not.
         held_up: What keeps its pod from running; None where nothing does.
         running: A pod of it runs.
-        copying: A pod of it copies files out of the model's image.
+        copying: A pod of it copies files out of an image.
     """
 
     name: str

@@ -16,9 +16,10 @@ _LARGEST = 2**53
 
 def download_status(downloads: Sequence[Download]) -> dict[str, Any] | None:
     """Of the model itself; None where that is not downloaded, or nothing is known yet."""
-    if not downloads or downloads[0].record is None:
+    model = next((item for item in downloads if item.cached.adapter is None), None)
+    if model is None or model.record is None:
         return None
-    cached, record = downloads[0].cached, downloads[0].record
+    cached, record = model.cached, model.record
     told = record.result if record.complete else record.progress
     done = _number(told.get("bytes"))
     total = done if record.complete else _number(told.get("totalBytes"))

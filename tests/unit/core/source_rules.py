@@ -1,4 +1,4 @@
-"""What model.source and model.cache may not be: as API server and models must refuse it."""
+"""What source and cache of a model or an adapter may not be: as API server and models refuse it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def hub(**fields: Any) -> dict[str, Any]:
     return model({"huggingFace": {"repo": "org/llama", **fields}}, SIZE)
 
 
+def adapters(*sources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": f"adapter-{number}", **source} for number, source in enumerate(sources)]
+
+
 RULES: list[tuple[str, Any, str]] = [
     ("model", model({}), "give exactly one source: hostPath, pvc, huggingFace, modelScope, s3"),
     ("model", model({**HUB, **S3}, SIZE), "give exactly one source"),
@@ -33,6 +37,16 @@ RULES: list[tuple[str, Any, str]] = [
     ("model", model(HUB, {"claimName": "a", "retain": True}), "are of a new claim"),
     ("model", model(HUB, {"claimName": "a", "storageClassName": "b"}), "are of a new claim"),
     ("model", model(HUB, {"claimName": "a", "accessMode": "ReadWriteOnce"}), "of a new claim"),
+    ("engine.loras", adapters(model({})), "give exactly one source: hostPath, pvc, huggingFace"),
+    ("engine.loras", adapters(model({"hostPath": "/a", **OCI})), "give exactly one source"),
+    ("engine.loras", adapters(model(OCI), model(HUB)), "this source is downloaded: say where to"),
+    ("engine.loras", adapters(model({"pvc": {"claimName": "a"}}, SIZE)), "served from where they"),
+    ("engine.loras", adapters(model(S3, {**SIZE, "claimName": "a"})), "give exactly one cache"),
+    (
+        "engine.loras",
+        adapters(model({"oci": {"image": "a", "path": "/a/../b"}})),
+        "must not contain '..'",
+    ),
 ]
 
 BOUNDS: list[tuple[str, Any]] = [
@@ -54,6 +68,9 @@ BOUNDS: list[tuple[str, Any]] = [
     ("model", model(HUB, {"size": "much"})),
     ("model", model(HUB, {**SIZE, "accessMode": "ReadOnlyMany"})),
     ("model", model(HUB, {**SIZE, "retain": "maybe"})),
+    ("engine.loras", adapters(hub(repo="llama"))),
+    ("engine.loras", adapters(hub(tokenSecret={"name": "a"}))),
+    ("engine.loras", adapters(model(HUB, {"size": "much"}))),
 ]
 
 ACCEPTED: list[tuple[str, Any]] = [
@@ -65,4 +82,17 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("model", model(S3, {"claimName": "models"})),
     ("model", model(OCI)),
     ("model", model(OCI, SIZE)),
+    (
+        "engine.loras",
+        adapters(
+            hub(tokenSecret={"name": "hub", "key": "HF_TOKEN"}),
+            model({"modelScope": {"repo": "a/b"}}, SIZE),
+            model(S3, {"claimName": "models"}),
+            model(OCI),
+            model(OCI, {**SIZE, "retain": False}),
+            model({"pvc": {"claimName": "a"}}),
+            model({"hostPath": "/a"}),
+        ),
+    ),
+    ("engine.loras", adapters(*[hub()] * 32)),
 ]

@@ -402,13 +402,18 @@ class Stage:
         job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
         self.settle()
 
-    def download(self, **result: Any) -> None:
-        """Let the job that fills a cache end: with a model, unless the result says otherwise."""
-        (job,) = [
-            job
+    def filling(self) -> dict[str, dict[str, Any]]:
+        """The jobs that fill caches and have not ended, by cache."""
+        return {
+            job["metadata"]["labels"][names.CACHE]: job
             for job in self.of("Job")
             if names.CACHE in job["metadata"]["labels"] and "status" not in job
-        ]
+        }
+
+    def download(self, cache: str | None = None, **result: Any) -> None:
+        """Let the job that fills a cache end: with a model, unless the result says otherwise."""
+        jobs = self.filling()
+        job = jobs[cache] if cache is not None else next(iter(jobs.values()))
         record = self.objects["ConfigMap", job["metadata"]["labels"][names.CACHE]]
         attempt = int(job["metadata"]["name"].rsplit("-", 1)[1])
         came = {"result": "Complete", "bytes": 1000, "files": 7, "revision": "abc"}
@@ -421,7 +426,7 @@ class Stage:
     def load(self) -> None:
         """From a new spec to ready pods."""
         self.settle()
-        if any(names.CACHE in job["metadata"]["labels"] for job in self.of("Job")):
+        while self.filling():
             self.download()
         for _ in range(2):
             self.settle()

@@ -14,6 +14,7 @@ from ascendllm.runtime.watch import _users
 from unit.core.stage import Stage, spec_of
 
 SIZE = {"size": "40Gi"}
+LOCAL = {"source": {"hostPath": "/opt/atomgit/llama"}}
 
 
 def model(source: dict[str, Any] | None = None, cache: dict[str, Any] | None = None) -> Any:
@@ -27,6 +28,19 @@ def spec(**fields: Any) -> Spec:
 
 def hub(**fields: Any) -> dict[str, Any]:
     return {"huggingFace": {"repo": "org/llama", **fields}}
+
+
+def adapters(**given: dict[str, Any]) -> dict[str, Any]:
+    """An engine with adapters by name."""
+    return {"loras": [{"name": name, **where} for name, where in given.items()]}
+
+
+def adapter(name: str = "legal", **fields: Any) -> dict[str, Any]:
+    return {"source": {"huggingFace": {"repo": f"org/{name}", **fields}}, "cache": SIZE}
+
+
+def on_a_claim(claim: str) -> dict[str, Any]:
+    return {**adapter(), "cache": {"claimName": claim}}
 
 
 def name(**fields: Any) -> str:
@@ -72,6 +86,95 @@ def test_everything_else_does() -> None:
     found = {name(model=given) for given in OTHERS}
     dummy = name(engine={"args": ["--load-format=dummy"]})
     assert len(found | {dummy, name()}) == len(OTHERS) + 2
+
+
+def test_an_adapters_cache_is_named_alike_for_whoever_wants_it() -> None:
+    (ours, theirs) = (
+        cached_models(spec(model=LOCAL, engine=adapters(**{given: adapter()})))
+        for given in ("legal", "law")
+    )
+    assert [item.name for item in (*ours, *theirs)] == ["adapter-3a014701ee"] * 2
+
+
+def test_each_is_fetched_once_the_model_first() -> None:
+    engine = adapters(legal=adapter(), law=adapter(), itself=model(), tax=adapter("tax"))
+    found = cached_models(spec(engine=engine))
+    assert [item.adapter for item in found] == [None, "legal", "itself", "tax"]
+    assert len({item.name for item in found}) == 4, "a model is no adapter, wherever it is"
+
+
+def test_no_weights_are_the_models_alone() -> None:
+    engine = {**adapters(legal=adapter()), "args": ["--load-format=dummy"]}
+    assert [item.weights for item in cached_models(spec(engine=engine))] == [False, True]
+
+
+def message(stage: Stage) -> str:
+    (ready,) = [c for c in stage.status["conditions"] if c["type"] == "Ready"]
+    return str(ready["message"])
+
+
+def test_no_pod_starts_before_the_last_adapter_is_there() -> None:
+    engine = adapters(legal=adapter(), tax=adapter("tax"))
+    stage = Stage(spec(model=LOCAL, engine=engine))
+    stage.settle()
+    assert (stage.conditions["Ready"], message(stage)) == (
+        "Unknown/Downloading",
+        "adapter legal: starting the download",
+    )
+    legal, tax = cached_models(stage.spec)
+    stage.download(legal.name)
+    assert message(stage) == "adapter tax: starting the download"
+    assert not stage.of("Deployment")
+    assert "download" not in stage.status, "the model itself is not downloaded"
+    stage.download(tax.name)
+    assert stage.of("Deployment")
+    stage.load()
+    assert stage.conditions["Ready"] == "True/NoValidation"
+
+
+def test_the_models_own_download_is_shown_beside_an_adapters() -> None:
+    stage = Stage(spec(engine=adapters(legal=adapter())))
+    stage.settle()
+    itself, legal = cached_models(stage.spec)
+    stage.download(legal.name, bytes=77)
+    assert message(stage) == "starting the download"
+    stage.download(itself.name)
+    assert (stage.status["download"]["cache"], stage.status["download"]["bytes"]) == (
+        itself.name,
+        1000,
+    )
+
+
+def test_a_failed_adapter_is_named_though_another_is_under_way() -> None:
+    stage = Stage(spec(model=LOCAL, engine=adapters(legal=adapter(), tax=adapter("tax"))))
+    stage.settle()
+    _, tax = cached_models(stage.spec)
+    told = {"reason": "NotAnAdapter", "message": "there is no adapter_config.json", "again": False}
+    stage.download(tax.name, result="Failed", **told)
+    assert stage.conditions["Ready"] == "False/NotAnAdapter"
+    assert message(stage).startswith("adapter tax: there is no adapter_config.json")
+
+
+def test_a_missing_claim_is_told_by_the_adapters_field() -> None:
+    stage = Stage(spec(model=LOCAL, engine=adapters(a=adapter(), legal=on_a_claim("gone"))))
+    stage.claims["gone"] = None
+    stage.settle()
+    assert stage.conditions["Ready"] == "False/ClaimMissing"
+    assert "spec.engine.loras[legal].cache.claimName gone" in message(stage)
+
+
+def test_how_one_is_let_in_to_an_adapter_makes_no_other_revision() -> None:
+    token = {"name": "hub", "key": "token"}
+    stage = Stage(spec(model=LOCAL, engine=adapters(legal=adapter())))
+    stage.load()
+    larger = {**adapter(tokenSecret=token), "cache": {"size": "80Gi", "retain": False}}
+    stage.change(spec(model=LOCAL, engine=adapters(legal=larger)))
+    stage.settle()
+    assert len(stage.of("ControllerRevision")) == 1
+    assert stage.conditions["Ready"] == "True/NoValidation"
+    stage.change(spec(model=LOCAL, engine=adapters(legal=adapter(revision="v2"))))
+    stage.settle()
+    assert len(stage.of("ControllerRevision")) == 2
 
 
 def test_what_is_lost_is_fetched_again_and_nothing_else() -> None:

@@ -154,6 +154,26 @@ def _paths(arguments: list[str]) -> Iterator[str]:
             yield value
 
 
+def test_a_claim_is_one_volume_of_a_pod() -> None:
+    """Two of one claim keep a pod from starting, on kubelets that are still about."""
+    shared = set()
+    for case in CASES:
+        for item in objects(case):
+            pod = (item.get("spec") or {}).get("template", {}).get("spec", {})
+            volumes = pod.get("volumes", [])
+            claims = {
+                volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+                for volume in volumes
+                if "persistentVolumeClaim" in volume
+            }
+            assert len(set(claims.values())) == len(claims), case
+            mounts = [m for c in pod.get("containers", []) for m in c.get("volumeMounts", [])]
+            assert {mount["name"] for mount in mounts} <= {volume["name"] for volume in volumes}
+            if sum(mount["name"] in claims for mount in mounts) > len(claims):
+                shared.add(case)
+    assert "loras-downloaded" in shared
+
+
 def test_no_volume_hides_what_is_copied_from_an_image() -> None:
     copied = 0
     for case in CASES:

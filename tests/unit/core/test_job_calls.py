@@ -77,6 +77,7 @@ def test_every_call_is_one_that_the_command_takes(case: str) -> None:
                 endpoint=params["endpoint"],
                 region=params["region"],
                 weights=not params["no_weights"],
+                adapter=params["adapter"],
             )
             continue
         params = parsed(call)
@@ -139,6 +140,15 @@ def test_accuracy_is_asked_with_what_the_engine_runs_at_once(
     assert spec.validation is not None
     assert in_flight(Given(spec, spec.validation, has_traffic)) == wanted
     assert parsed(arguments(job(spec, "mmlu", has_traffic=has_traffic)))["concurrency"] == wanted
+
+
+def test_what_is_read_of_one_claim_is_read_through_one_volume() -> None:
+    read = {part: {"pvc": {"claimName": "sets", "path": part}} for part in ("data", "answers")}
+    mmlu = {"data": read["data"], "reference": {"data": read["answers"]}}
+    pod = job(Spec.model_validate(spec_with("mmlu", mmlu)), "mmlu")["spec"]["template"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if "persistentVolumeClaim" in item]
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert [m["subPath"] for m in mounts if m["name"] == volume["name"]] == ["data", "answers"]
 
 
 def test_clients_do_not_wait_behind_the_burst_of_smoke() -> None:

@@ -237,6 +237,17 @@ def test_a_downloaded_model_that_does_not_fit_takes_no_npu() -> None:
     assert workload["spec"]["replicas"] == 1
 
 
+def test_an_adapters_numbers_are_not_the_models() -> None:
+    source = {"huggingFace": {"repo": "org/legal"}}
+    loras = [{"name": "legal", "source": source, "cache": {"size": "1Gi"}}]
+    model = {"source": {"hostPath": "/opt/atomgit/llama"}}
+    engine = {"maxModelLen": 4096, "loras": loras}
+    stage = Stage(spec_of(model=model, npu={"count": 2, "generation": "A3"}, engine=engine))
+    stage.settle()
+    stage.download(config=SEVENTY, weightBytes=SEVENTY["weight_bytes"])
+    assert stage.of("Deployment")
+
+
 @pytest.mark.parametrize("config", [{}, {"num_attention_heads": "64"}, SEVENTY])
 def test_a_downloaded_model_that_may_fit_is_loaded(config: dict[str, Any]) -> None:
     assert told_of(4, config, maxModelLen=4096).of("Deployment")

@@ -105,7 +105,7 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"engine": {"loras": [{"name": "a", "source": {"hostPath": "/adapters/a"}}]}},
         "HostPathNotAllowed",
-        ["spec.engine.loras[0].source.hostPath /adapters/a"],
+        ["spec.engine.loras[a].source.hostPath /adapters/a"],
     ),
     (
         {"engine": {"loras": [ADAPTER, {**ADAPTER, "name": "llama"}]}},

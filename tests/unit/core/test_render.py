@@ -30,7 +30,9 @@ def test_a_case_is_rendered_whole(case: str) -> None:
     assert "Deployment" in kinds or "LeaderWorkerSet" in kinds or "dummy" in case
 
 
-@pytest.mark.parametrize("case", ["hugging-face", "model-scope", "s3", "oci-cached"])
+@pytest.mark.parametrize(
+    "case", ["hugging-face", "model-scope", "s3", "oci-cached", "loras-downloaded"]
+)
 def test_a_download_is_rendered_before_what_it_is_for(case: str) -> None:
     names = [name_of(item) for item in rendered(case)]
     kinds = [kind for kind, _ in names]

@@ -43,6 +43,25 @@ def model(shard_bytes: int = 300_000, shards: int = 2) -> dict[str, bytes]:
     }
 
 
+def adapter(weight_bytes: int = 30_000) -> dict[str, bytes]:
+    """The files of a LoRA adapter's repository, with what training leaves beside it."""
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["q_proj"]}
+    return {
+        "README.md": b"# An adapter\n",
+        "adapter_config.json": json.dumps(config).encode(),
+        "adapter_model.safetensors": safetensors("lora_A", weight_bytes),
+        "adapter_model.bin": b"b" * 5000,
+        "training_args.bin": b"a" * 5000,
+        "model.safetensors": safetensors("merged", 50_000),
+        "checkpoint-500/adapter_config.json": json.dumps(config).encode(),
+        "checkpoint-500/adapter_model.safetensors": safetensors("lora_A", weight_bytes, 1),
+        "checkpoint-500/optimizer.pt": b"o" * 5000,
+    }
+
+
+ADAPTER_WANTED = {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+"""What of `adapter()` is fetched."""
+
 WANTED = {
     "README.md",
     "config.json",

@@ -16,7 +16,7 @@ import pytest
 
 from unit.checks.s3_server import KEYS, S3Server
 from unit.download.hub_server import HubServer
-from unit.download.models import WANTED, model, safetensors
+from unit.download.models import ADAPTER_WANTED, WANTED, adapter, model, safetensors
 
 SHARD = "model-00001-of-00002.safetensors"
 HUBS = ("hf", "ms")
@@ -260,6 +260,72 @@ def test_a_file_that_lies_about_its_length_is_told(hub: HubServer, tmp_path: Pat
     assert f"has {len(cut)} bytes" in came.result["message"]
 
 
+def test_of_an_adapter_what_vllm_reads(hub: HubServer, kind: str, tmp_path: Path) -> None:
+    hub.repos["org/legal"] = dict(adapter())
+    root = tmp_path / "a"
+    came = download(f"{kind}://org/legal", root, hub.url, "--adapter")
+    assert came.code == 0
+    assert files(root / "model") == ADAPTER_WANTED
+    for path in ADAPTER_WANTED:
+        assert (root / "model" / path).read_bytes() == adapter()[path]
+    assert came.result["weightBytes"] == len(adapter()["adapter_model.safetensors"])
+    assert came.result["config"] == {}
+    assert download(f"{kind}://org/legal", root, hub.url, "--adapter").result["fetchedBytes"] == 0
+
+
+def test_an_adapters_older_forms_are_taken_where_there_is_no_other(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    left = {p: c for p, c in adapter().items() if p != "adapter_model.safetensors"}
+    hub.repos["org/legal"] = dict(left)
+    assert download("hf://org/legal", tmp_path / "a", hub.url, "--adapter").code == 0
+    assert files(tmp_path / "a" / "model") == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.bin",
+    }
+
+
+def test_a_model_is_no_adapter_and_an_adapter_no_model(
+    hub: HubServer, kind: str, tmp_path: Path
+) -> None:
+    came = download(f"{kind}://org/llama", tmp_path / "a", hub.url, "--adapter")
+    assert (came.code, came.result["reason"]) == (1, "NotAnAdapter")
+    assert "there is no adapter_config.json" in came.result["message"]
+    assert not any("safetensors" in path and "index" not in path for path in hub.sent), (
+        "no weights are fetched to find that out"
+    )
+    hub.repos["org/legal"] = dict(adapter())
+    came = download(f"{kind}://org/legal", tmp_path / "b", hub.url)
+    assert (came.code, came.result["reason"]) == (1, "NotAModel")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [(None, "none of adapter_model.safetensors"), (30_000, "bytes, by its own header")],
+)
+def test_an_adapter_without_its_weights_is_told(
+    hub: HubServer, tmp_path: Path, weights: int | None, told: str
+) -> None:
+    there = {path: content for path, content in adapter().items() if "adapter_model" not in path}
+    if weights is not None:
+        there["adapter_model.safetensors"] = safetensors("lora_A", weights)[:-1000]
+    hub.repos["org/legal"] = dict(there)
+    came = download("hf://org/legal", tmp_path / "a", hub.url, "--adapter")
+    assert (came.code, came.result["reason"]) == (1, "BrokenAdapter")
+    assert told in came.result["message"]
+    assert not (tmp_path / "a" / "model").exists()
+
+
+def test_an_adapters_refusal_names_the_adapters_field(
+    hub: HubServer, kind: str, tmp_path: Path
+) -> None:
+    came = download(f"{kind}://org/nope", tmp_path / "a", hub.url, "--adapter")
+    assert came.result["reason"] == "SourceNotFound"
+    assert "spec.engine.loras[].source" in came.result["message"]
+    assert "spec.model" not in came.result["message"]
+
+
 @pytest.mark.parametrize("path", ["../evil", "/evil", "a/../../evil", "a//b", "a\\b", "x" * 300])
 def test_a_server_does_not_choose_where_its_bytes_go(
     hub: HubServer, tmp_path: Path, path: str
@@ -314,6 +380,16 @@ def test_what_was_copied_is_looked_at_and_named(tmp_path: Path) -> None:
     assert_whole(root, model())
 
 
+def test_a_copied_adapter_is_looked_at_too(tmp_path: Path) -> None:
+    for name, path in (("good", "adapter_config.json"), ("bad", "config.json")):
+        (tmp_path / name / "partial").mkdir(parents=True)
+        (tmp_path / name / "partial" / path).write_text("{}")
+        (tmp_path / name / "partial" / "adapter_model.bin").write_bytes(b"b")
+    assert download("copied", tmp_path / "good", "http://unused", "--adapter").code == 0
+    came = download("copied", tmp_path / "bad", "http://unused", "--adapter")
+    assert (came.code, came.result["reason"]) == (1, "NotAnAdapter")
+
+
 def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
     for source in ("org/llama", "hf://llama", "http://a/b", "s3://"):
         done = subprocess.run(
@@ -324,6 +400,10 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         assert "write hf://owner/name" in done.stderr
+    command = call("hf://org/legal", tmp_path / "m", "http://unused", "--adapter", "--no-weights")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--no-weights belongs to a model" in done.stderr
     assert not (tmp_path / "m").exists()
 
 

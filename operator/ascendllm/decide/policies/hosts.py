@@ -24,8 +24,8 @@ def model_host_path_not_allowed(given: Input) -> SpecError | None:
 def adapter_host_path_not_allowed(given: Input) -> SpecError | None:
     """So must each adapter's."""
     problems = (
-        _host_path(given, f"spec.engine.loras[{number}].source.hostPath", lora.source.host_path)
-        for number, lora in enumerate(given.spec.engine.loras or [])
+        _host_path(given, f"spec.engine.loras[{lora.name}].source.hostPath", lora.source.host_path)
+        for lora in given.spec.engine.loras or []
     )
     return next(filter(None, problems), None)
 

@@ -43,7 +43,6 @@ from ascendllm.exceptions import DownloadError
 
 __all__ = ["HuggingFace"]
 
-_SECRET = "spec.model.source.huggingFace.tokenSecret (HF_TOKEN by hand)"  # noqa: S105 - a name
 _METADATA_SECONDS = 30.0
 
 
@@ -57,6 +56,8 @@ class HuggingFace:
 
     def __init__(self, source: Source, token: str | None) -> None:
         self._source = source
+        self._field = f"{source.field}.source.huggingFace"
+        self._secret = f"{self._field}.tokenSecret (HF_TOKEN by hand)"
         self._token = token
         self._endpoint = source.endpoint.rstrip("/") if source.endpoint else None
         self._api = HfApi(endpoint=self._endpoint, token=token or False)
@@ -97,13 +98,13 @@ class HuggingFace:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what the client raises into what it means."""
-        source = self._source
+        source, secret = self._source, self._secret
         try:
             yield
         except GatedRepoError:
             raise DownloadError(
                 "AccessDenied",
-                f"{source} is gated: accept its terms on the hub, and let {_SECRET} hold a token "
+                f"{source} is gated: accept its terms on the hub, and let {secret} hold a token "
                 "of the account that did",
             ) from None
         except RepositoryNotFoundError:
@@ -111,13 +112,13 @@ class HuggingFace:
             raise DownloadError(
                 "SourceNotFound",
                 f"{source}: there is no such repository, or it is private: look at "
-                f"spec.model.source.huggingFace.repo and endpoint, and at {held} {_SECRET}",
+                f"{self._field}.repo and endpoint, and at {held} {secret}",
             ) from None
         except RevisionNotFoundError:
             raise DownloadError(
                 "RevisionNotFound",
                 f"{source}: the repository has no branch, tag or commit {source.revision}: set "
-                "spec.model.source.huggingFace.revision to one that it has",
+                f"{self._field}.revision to one that it has",
             ) from None
         except EntryNotFoundError as error:
             raise DownloadError(
@@ -125,7 +126,7 @@ class HuggingFace:
             ) from None
         except HfHubHTTPError as error:
             status = error.response.status_code if error.response is not None else 0
-            raise by_status(status, str(source), _line(error), _SECRET) from None
+            raise by_status(status, str(source), _line(error), secret) from None
         except httpx2.HTTPError as error:
             raise unreachable(str(source), f"{type(error).__name__}: {error}") from None
         except ValueError as error:

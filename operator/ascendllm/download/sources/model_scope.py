@@ -36,9 +36,6 @@ from ascendllm.exceptions import DownloadError
 
 __all__ = ["ModelScope"]
 
-_SECRET = "spec.model.source.modelScope.tokenSecret (MODELSCOPE_API_TOKEN by hand)"  # noqa: S105
-_FIELD = "spec.model.source.modelScope"
-
 
 class ModelScope:
     """One repository.
@@ -50,6 +47,8 @@ class ModelScope:
 
     def __init__(self, source: Source, token: str | None) -> None:
         self._source = source
+        self._field = f"{source.field}.source.modelScope"
+        self._secret = f"{self._field}.tokenSecret (MODELSCOPE_API_TOKEN by hand)"
         self._api = HubApi(endpoint=source.endpoint, token=token or "")
 
     def listing(self) -> Listing:
@@ -88,7 +87,7 @@ class ModelScope:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what the client raises into what it means."""
-        source = self._source
+        source, secret = self._source, self._secret
         try:
             yield
         except FileIntegrityError as error:
@@ -102,12 +101,12 @@ class ModelScope:
             raise DownloadError(
                 "RevisionNotFound" if "revision" in error.message.lower() else "SourceNotFound",
                 f"{source}: {_line(error)}: there is no such repository or revision, or it is "
-                f"private: look at {_FIELD}.repo and revision, and at a token in {_SECRET}",
+                f"private: look at {self._field}.repo and revision, and at a token in {secret}",
             ) from None
         except (AuthenticationError, PermissionDeniedError) as error:
-            raise by_status(error.status_code or 403, str(source), "", _SECRET) from None
+            raise by_status(error.status_code or 403, str(source), "", secret) from None
         except APIError as error:
-            raise by_status(error.status_code or 0, str(source), _line(error), _SECRET) from None
+            raise by_status(error.status_code or 0, str(source), _line(error), secret) from None
         except (HubError, requests.RequestException) as error:
             raise unreachable(str(source), _line(error)) from None
 

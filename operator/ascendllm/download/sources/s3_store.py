@@ -32,7 +32,6 @@ _REASONS = {
     "BadData": "SourceNotFound",
     "NoS3": "NoClient",
 }
-_FIELD = "spec.model.source.s3"
 
 
 class S3Store:
@@ -48,6 +47,7 @@ class S3Store:
 
     def __init__(self, source: Source, environment: Mapping[str, str]) -> None:
         self._source = source
+        self._field = f"{source.field}.source.s3"
         with self._errors():
             address = parse_uri(source.where, source.endpoint, source.region, "source")
             self._bucket = open_bucket(address, read_credentials(environment), _RETRY)
@@ -68,7 +68,7 @@ class S3Store:
             raise DownloadError(
                 "SourceNotFound",
                 f"{self._source}: no object below {self._prefix or 'the bucket'}: look at "
-                f"{_FIELD}.uri",
+                f"{self._field}.uri",
             )
         return Listing("", files)
 
@@ -101,7 +101,7 @@ class S3Store:
             raise DownloadError(
                 reason,
                 # Those texts are of the checks, whose options are named otherwise.
-                f"{error.message.replace('--data-', '--')} ({_FIELD})",
+                f"{error.message.replace('--data-', '--')} ({self._field})",
                 again=reason in ("SourceUnreachable", "SourceChanged"),
             ) from None
 
