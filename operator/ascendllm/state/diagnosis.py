@@ -233,6 +233,21 @@ CAUSES: tuple[Cause, ...] = (
         "see spec.model.source: the folder must hold config.json, the tokenizer and the weights",
     ),
     Cause(
+        "AdapterRankTooLarge",
+        r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)",
+        "an adapter of spec.engine.loras has rank {rank}, and ranks to {most} are loaded",
+        "give spec.engine.args a --max-lora-rank of {rank} or the next of 8, 16, 32, 64, 128, 256, "
+        "320 and 512",
+    ),
+    Cause(
+        "AdapterUnusable",
+        r"(?P<what>No adapter found for \S{1,200}|\S{1,200} doesn't contain tensors|"
+        r"While loading \S{1,200}, expected target modules)",
+        "an adapter is none of this model, or its folder lacks files: {what}",
+        "see its source in spec.engine.loras: the folder must hold adapter_config.json and "
+        "adapter_model.safetensors of an adapter that was trained on this model",
+    ),
+    Cause(
         "ModelNotReadable",
         r"PermissionError: \[Errno 13\]|: Permission denied",
         "a file may not be read",

@@ -99,6 +99,23 @@ LOGS = [
         "config.json",
     ),
     (
+        "ValueError: LoRA rank 64 is greater than max_lora_rank 16.",
+        "AdapterRankTooLarge",
+        "--max-lora-rank of 64",
+    ),
+    (
+        "ValueError: Loading lora legal failed: No adapter found for /loras/legal",
+        "AdapterUnusable",
+        "/loras/legal",
+    ),
+    ("ValueError: /loras/legal doesn't contain tensors", "AdapterUnusable", "/loras/legal"),
+    (
+        "ValueError: While loading /loras/legal, expected target modules in {'qkv_proj'} but "
+        "received ['query_key_value']. Please verify that the loaded LoRA module is correct",
+        "AdapterUnusable",
+        "trained on this model",
+    ),
+    (
         "PermissionError: [Errno 13] Permission denied: '/models/m/config.json'",
         "ModelNotReadable",
         "readable",
