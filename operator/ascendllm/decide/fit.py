@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ascendllm.api.scalars import parse_quantity
 from ascendllm.api.spec import Spec
 from ascendllm.decide.download import Download
 from ascendllm.decide.rollout import Rollout
+from ascendllm.desired.cache import CachedModel
 from ascendllm.engine import options
+from ascendllm.engine.adapter_rank import rank_problem
 from ascendllm.engine.arguments import tensor_parallel_size
 from ascendllm.engine.fit import Layout, Misfit, misfit
 from ascendllm.engine.in_force import in_force
@@ -44,7 +47,7 @@ def fitting(rollout: Rollout, spec: Spec, revision: Revision) -> Rollout:
 def downloaded_misfit(
     fetched: Sequence[Download], spec: Spec, revision: Revision, observed: Observed
 ) -> SpecError | None:
-    """Why a downloaded model would be loaded in vain, before it takes an NPU.
+    """Why a downloaded model or adapter would be loaded in vain, before it takes an NPU.
 
     What serves, or has come up, is proof against any reckoning.
     """
@@ -52,16 +55,28 @@ def downloaded_misfit(
     if up or observed.served == revision.hash or spec.suspend:
         return None
     for item in fetched:
-        if item.cached.adapter is not None:
-            continue
         result = item.record.result if item.record is not None and item.record.complete else {}
         config = result.get("config")
         if not isinstance(config, Mapping):
+            continue
+        if item.cached.adapter is not None:
+            if (problem := _adapter_misfit(item.cached, config, spec)) is not None:
+                return problem
             continue
         model = ModelNumbers.read({**config, "weight_bytes": result.get("weightBytes")})
         if model is not None and (found := misfit_of(model, spec, revision)) is not None:
             return SpecError(found.reason, found.message)
     return None
+
+
+def _adapter_misfit(cached: CachedModel, config: Mapping[str, Any], spec: Spec) -> SpecError | None:
+    rank = config.get("r")
+    if not isinstance(rank, int) or options.table_for(spec.runtime.version) is None:
+        return None
+    problem = rank_problem(rank, in_force(spec.engine))
+    if problem is None:
+        return None
+    return SpecError("AdapterRankTooLarge", f"adapter {cached.adapter}: {problem}")
 
 
 def misfit_of(model: ModelNumbers, spec: Spec, revision: Revision) -> Misfit | None:

@@ -1,4 +1,4 @@
-"""The numbers of a model's config.json that tell what it needs of a card."""
+"""The numbers of a configuration that tell what a model, or an adapter, needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["numbers"]
+__all__ = ["adapter_numbers", "numbers"]
 
 _CONFIG_BYTES = 4 * 1024 * 1024
 _LARGEST = 2**40
@@ -36,14 +36,8 @@ def numbers(folder: Path) -> dict[str, Any]:
     those of the part that reads (`text_config`). `quantization` is the method: of
     `quantization_config`, or ascend where ModelSlim, Ascend's own tool, left its description.
     """
-    try:
-        path = folder / "config.json"
-        if path.stat().st_size > _CONFIG_BYTES:
-            return {}
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(config, dict):
+    config = _read(folder / "config.json")
+    if config is None:
         return {}
     inner = config.get("text_config")
     layers = [inner, config] if isinstance(inner, dict) else [config]
@@ -72,6 +66,23 @@ def numbers(folder: Path) -> dict[str, Any]:
     if mixed or _first(layers, "use_sliding_window") is True:
         found["mixed_layers"] = True
     return found
+
+
+def adapter_numbers(folder: Path) -> dict[str, Any]:
+    """`r` of adapter_config.json, the adapter's rank; {} where it cannot be read."""
+    rank = (_read(folder / "adapter_config.json") or {}).get("r")
+    is_one = isinstance(rank, int) and not isinstance(rank, bool) and 0 < rank <= _LARGEST
+    return {"r": rank} if is_one else {}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        if path.stat().st_size > _CONFIG_BYTES:
+            return None
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
 
 
 def _first(layers: Sequence[Mapping[str, Any]], key: str) -> Any:

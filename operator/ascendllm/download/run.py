@@ -15,7 +15,7 @@ from ascendllm.download.choice import chosen, is_weights
 from ascendllm.download.fetching import Fetching, is_listed_anew
 from ascendllm.download.folder import Folder
 from ascendllm.download.listing import Listing, RemoteFile, checked
-from ascendllm.download.numbers import numbers
+from ascendllm.download.numbers import adapter_numbers, numbers
 from ascendllm.download.progress import Progress
 from ascendllm.download.source import COPIED, Source
 from ascendllm.download.sources import open_remote
@@ -48,8 +48,8 @@ def download(
 
     Returns:
         What came: `revision`, `bytes`, `files`, `weightBytes`, `digest` (of all paths, sizes and
-        hashes), `config` (a model's `numbers`, an adapter's none), `verified` (files whose SHA-256
-        was compared) and `fetchedBytes` (of this call; 0 where all was there).
+        hashes), `config` (`numbers`, `adapter_numbers`), `verified` (files whose SHA-256 was
+        compared) and `fetchedBytes` (of this call; 0 where all was there).
 
     Raises:
         DownloadError: With the remedy; what came is kept to go on from.
@@ -141,7 +141,7 @@ def _manifest(source: Source, listing: Listing, folder: Path) -> dict[str, Any]:
         "files": [[file.path, file.size, file.sha256 or file.version] for file in listing.files],
         "verified": sum(file.sha256 is not None for file in listing.files),
         "weightBytes": sum(file.size for file in listing.files if is_weights(file.path)),
-        "config": {} if source.adapter else numbers(folder),
+        "config": adapter_numbers(folder) if source.adapter else numbers(folder),
         "finishedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

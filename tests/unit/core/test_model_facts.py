@@ -238,14 +238,56 @@ def test_a_downloaded_model_that_does_not_fit_takes_no_npu() -> None:
 
 
 def test_an_adapters_numbers_are_not_the_models() -> None:
-    source = {"huggingFace": {"repo": "org/legal"}}
-    loras = [{"name": "legal", "source": source, "cache": {"size": "1Gi"}}]
-    model = {"source": {"hostPath": "/opt/atomgit/llama"}}
-    engine = {"maxModelLen": 4096, "loras": loras}
-    stage = Stage(spec_of(model=model, npu={"count": 2, "generation": "A3"}, engine=engine))
+    engine = {"maxModelLen": 4096, "loras": [LEGAL]}
+    stage = Stage(spec_of(npu={"count": 2, "generation": "A3"}, engine=engine))
     stage.settle()
-    stage.download(config=SEVENTY, weightBytes=SEVENTY["weight_bytes"])
+    stage.download(config={**SEVENTY, "r": 16}, weightBytes=SEVENTY["weight_bytes"])
     assert stage.of("Deployment")
+
+
+LEGAL = {
+    "name": "legal",
+    "source": {"huggingFace": {"repo": "org/legal"}},
+    "cache": {"size": "1Gi"},
+}
+
+
+def with_adapter(rank: Any, *args: str, version: str = "v0.18.0rc1") -> Stage:
+    """A resource whose adapter has come, of that rank."""
+    engine = {"loras": [LEGAL], "args": list(args)}
+    stage = Stage(spec_of(engine=engine, runtime={"version": version}))
+    stage.settle()
+    stage.download(config={"r": rank})
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("rank", "args", "told"),
+    [
+        (17, [], "--max-lora-rank 16: set --max-lora-rank=32"),
+        (64, ["--max-lora-rank=32"], "--max-lora-rank 32: set --max-lora-rank=64"),
+        (1024, ["--max-lora-rank=512"], "at most rank 512"),
+    ],
+)
+def test_an_adapter_of_too_large_a_rank_takes_no_npu(rank: int, args: list[str], told: str) -> None:
+    stage = with_adapter(rank, *args)
+    ready = stage.status["conditions"][0]
+    assert (ready["status"], ready["reason"]) == ("False", "AdapterRankTooLarge")
+    assert ready["message"].startswith(f"adapter legal: its rank is {rank} ")
+    assert told in ready["message"]
+    assert not stage.of("Deployment")
+    stage.change(spec_of(engine={}))
+    stage.settle()
+    assert stage.of("Deployment")
+
+
+@pytest.mark.parametrize("rank", [16, "64", None, [64]])
+def test_an_adapter_that_may_fit_is_loaded(rank: Any) -> None:
+    assert with_adapter(rank).of("Deployment")
+
+
+def test_the_ranks_of_a_version_that_is_not_known_are_left_to_it() -> None:
+    assert with_adapter(64, version="v0.99.0").of("Deployment")
 
 
 @pytest.mark.parametrize("config", [{}, {"num_attention_heads": "64"}, SEVENTY])

@@ -269,7 +269,7 @@ def test_of_an_adapter_what_vllm_reads(hub: HubServer, kind: str, tmp_path: Path
     for path in ADAPTER_WANTED:
         assert (root / "model" / path).read_bytes() == adapter()[path]
     assert came.result["weightBytes"] == len(adapter()["adapter_model.safetensors"])
-    assert came.result["config"] == {}
+    assert came.result["config"] == {"r": 16}
     assert download(f"{kind}://org/legal", root, hub.url, "--adapter").result["fetchedBytes"] == 0
 
 
