@@ -18,5 +18,6 @@ node, node_process         its first process, from the inside and from the host
 choice, cli                which cluster is meant, and the commands
 images, imaging            the project's images, built without a registry
 installation, demo         the operator and its example on a cluster
-lws                        the LeaderWorkerSet controller on one (its version is lws-controller/'s)
+upstream                   other projects on one, from their Go modules, such as
+lws, keda, prometheus      the LeaderWorkerSet controller, KEDA, Prometheus and its adapter
 """

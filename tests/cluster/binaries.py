@@ -25,6 +25,8 @@ from cluster.paths import SOURCES, cache_folder
 
 __all__ = [
     "COREDNS",
+    "KEDA_ADAPTER",
+    "KEDA_OPERATOR",
     "KINDCONFIG",
     "KUBERNETES",
     "LWS_CONTROLLER",
@@ -32,6 +34,8 @@ __all__ = [
     "PAUSE",
     "PROBE",
     "PROGRAMS",
+    "PROMETHEUS",
+    "PROMETHEUS_ADAPTER",
     "GoProgram",
 ]
 
@@ -49,7 +53,8 @@ class GoProgram:
     """One Go module of ours with a `main` at its root, or which requires somebody else's.
 
     Attributes:
-        name: The module's folder in tests/cluster, and the program's name.
+        name: The program's name, and its module's folder in tests/cluster.
+        module: That folder, where it holds several programs.
         aliases: Names that the program is called by, where that name chooses what it is.
         variables: Strings set by the linker, `import/path.name` to value.
         package: The import path of the `main`; "." is the module's own root.
@@ -58,6 +63,7 @@ class GoProgram:
     """
 
     name: str
+    module: str | None = None
     aliases: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     package: str = "."
@@ -67,6 +73,11 @@ class GoProgram:
     def for_linux(self, architecture: str) -> GoProgram:
         """The same program for a machine with Linux and Go's name of an architecture."""
         return replace(self, architecture=architecture)
+
+    @property
+    def source(self) -> Path:
+        """The module's folder."""
+        return SOURCES / (self.module or self.name)
 
     def folder(self) -> Path:
         """The folder that holds the program and its aliases; builds it when it is missing."""
@@ -84,7 +95,7 @@ class GoProgram:
         return self.folder() / (alias or self.name)
 
     def _fingerprint(self) -> str:
-        source = SOURCES / self.name
+        source = self.source
         target = (platform.system(), platform.machine(), self.architecture)
         digest = hashlib.sha256(repr((self.variables, self.aliases, target)).encode())
         files = [source / "go.mod", source / "go.sum", *source.rglob("*.go")]
@@ -117,7 +128,7 @@ class GoProgram:
             command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(built / self.name)]
             outcome = subprocess.run(
                 [*command, self.package],
-                cwd=SOURCES / self.name,
+                cwd=self.source,
                 env={**os.environ, "CGO_ENABLED": "0", **self._target()},
                 timeout=_BUILD_TIMEOUT,
             )
@@ -163,8 +174,29 @@ NPU_DEVICE_PLUGIN = GoProgram(name="npu-device-plugin", effort="half a minute")
 LWS_CONTROLLER = GoProgram(
     name="lws-controller", package="sigs.k8s.io/lws/cmd", effort="about 4 minutes on two cores"
 )
+KEDA_OPERATOR = GoProgram(
+    name="keda",
+    package="github.com/kedacore/keda/v2/cmd/operator",
+    effort="about 5 minutes on two cores",
+)
+KEDA_ADAPTER = GoProgram(
+    name="keda-adapter",
+    module="keda",
+    package="github.com/kedacore/keda/v2/cmd/adapter",
+    effort="a minute, once the other is built",
+)
+PROMETHEUS = GoProgram(
+    name="prometheus",
+    package="github.com/prometheus/prometheus/cmd/prometheus",
+    effort="about 4 minutes on two cores",
+)
+PROMETHEUS_ADAPTER = GoProgram(
+    name="prometheus-adapter",
+    package="sigs.k8s.io/prometheus-adapter/cmd/adapter",
+    effort="about 2 minutes on two cores",
+)
 PAUSE = GoProgram(name="pause")
 PROBE = GoProgram(name="probe")
 
-# Not the controller of LeaderWorkerSets: only the tests of groups need it, and build it then.
+# Not those of other projects: only the tests of what they do need them, and build them then.
 PROGRAMS = (KUBERNETES, COREDNS, NPU_DEVICE_PLUGIN, PAUSE, PROBE, KINDCONFIG)

@@ -21,6 +21,7 @@ __all__ = [
 _SERVICE_CIDR = "10.96.0.0/16"
 _KUBERNETES_SERVICE = "10.96.0.1"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
+_AGGREGATOR = "front-proxy-client"
 _ADMINISTRATORS = "system:masters"  # may do everything, by a rule built into the API server
 
 # Who asked for what, without the objects themselves: enough for tests of permissions and of
@@ -42,6 +43,7 @@ class ControlPlaneFiles:
     admin: KeyPair
     controllers: KeyPair
     kubelet_client: KeyPair
+    aggregator: KeyPair
     tokens: Path
     audit_policy: Path
     audit_log: Path
@@ -58,6 +60,7 @@ def make_files(folder: Path, authority: Authority, addresses: Sequence[str]) -> 
         admin=authority.client("admin", "ascendllm-admin", _ADMINISTRATORS),
         controllers=authority.client("controllers", "system:kube-controller-manager"),
         kubelet_client=authority.client("kubelet-client", "kube-apiserver", _ADMINISTRATORS),
+        aggregator=authority.client("aggregator", _AGGREGATOR),
         tokens=signing_key(folder / "tokens.key"),
         audit_policy=policy,
         audit_log=folder / "audit.log",
@@ -96,6 +99,14 @@ def api_server(
         f"--tls-private-key-file={files.serving.key}",
         f"--kubelet-client-certificate={files.kubelet_client.certificate}",
         f"--kubelet-client-key={files.kubelet_client.key}",
+        # API servers behind this one, such as those of metrics, trust it by these.
+        f"--requestheader-client-ca-file={files.ca}",
+        f"--requestheader-allowed-names={_AGGREGATOR}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={files.aggregator.certificate}",
+        f"--proxy-client-key-file={files.aggregator.key}",
         # Otherwise `kubectl logs` looks up the node's name, which no DNS server knows.
         "--kubelet-preferred-address-types=InternalIP",
         f"--service-account-issuer={_ISSUER}",
