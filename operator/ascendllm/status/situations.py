@@ -44,6 +44,11 @@ _REMEDY = (
     "ascendllm.io/revalidate"
 )
 
+_NO_WORK = (
+    "no pods while there is no work: KEDA starts them again once spec.autoscaling.wakeQuery is "
+    "above 0"
+)
+
 Situation = Callable[[Scene], Row | None]
 
 
@@ -53,6 +58,8 @@ def suspended(scene: Scene) -> Row | None:
         return None
     if scene.spec.suspend:
         reason, message = "Suspended", "no pods and no jobs, as spec.suspend asks"
+    elif scene.spec.autoscaling is not None and scene.spec.autoscaling.scale_to_zero:
+        reason, message = "ScaledToZero", _NO_WORK
     else:
         reason, message = "ScaledToZero", "no pods, as spec.replicas 0 asks"
     return Row("True", reason, message, validated=_verdict(scene))

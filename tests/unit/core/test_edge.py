@@ -249,6 +249,8 @@ def test_only_what_is_proven_goes_to_zero() -> None:
     stage.load()
     assert stage.of("Pod") == []
     assert stage.conditions["Ready"] == "True/ScaledToZero"
+    (ready,) = (c for c in stage.status["conditions"] if c["type"] == "Ready")
+    assert "once spec.autoscaling.wakeQuery is above 0" in ready["message"]
     assert idle() == 0
     stage.annotate("again")
     stage.settle()
