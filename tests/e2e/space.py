@@ -188,6 +188,24 @@ class Space:
         items = self.items(kind, f"{NAME}={name}")
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
 
+    def evict(self, pod: str) -> str:
+        """Ask as a drain does; what the API server says against it."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.name},
+        }
+        path = f"/api/v1/namespaces/{self.name}/pods/{pod}/eviction"
+        outcome = subprocess.run(
+            self.command("create", f"--raw={path}", "--filename=-"),
+            input=json.dumps(body),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout
+
     def start_client(self) -> None:
         """A pod that asks on behalf of the tests, since they are not in the cluster's network."""
         container = {"name": "client", "image": SIMULATOR, "args": ["sleep", "infinity"]}

@@ -6,15 +6,13 @@ The tests share one resource, and each leaves it proven.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from cluster.commands import environment
 from cluster.provider import Provider
+from e2e.load import assert_nothing_lost, streams
 from e2e.resources import model, resource
 from e2e.space import NAME, REVISION, Space, condition, namespace
 
@@ -23,38 +21,6 @@ pytestmark = pytest.mark.timeout(400)
 LLAMA = "guarded"
 SECRET = "llama-key"
 KEY = "only-for-friends"
-TOKENS = 60
-STREAMS = 8
-
-_LOAD = """
-import json, sys, threading, urllib.request
-url, model, key, tokens, streams = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
-over, one = threading.Event(), threading.Lock()
-body = json.dumps({
-    "model": model, "prompt": "Hello", "max_tokens": tokens, "stream": True, "ignore_eos": True,
-    "temperature": 0, "stream_options": {"include_usage": True},
-}).encode()
-headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
-def tell(what):
-    with one:
-        print(what, flush=True)
-def ask():
-    while not over.is_set():
-        try:
-            request = urllib.request.Request(url, body, headers)
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                lines = [line[6:].strip() for line in answer if line.startswith(b"data: ")]
-            got = json.loads(lines[-2])["usage"]["completion_tokens"]
-            whole = lines[-1] == b"[DONE]" and got == tokens
-            tell("whole" if whole else f"cut: {lines[-1]}")
-        except Exception as error:
-            tell(repr(error))
-threads = [threading.Thread(target=ask) for _ in range(streams)]
-[thread.start() for thread in threads]
-sys.stdin.read()
-over.set()
-[thread.join() for thread in threads]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +38,6 @@ def space(installed: Provider) -> Iterator[Space]:
         )
         made.start_client()
         yield made
-
-
-@contextmanager
-def load(space: Space) -> Iterator[list[str]]:
-    """Streams on the Service meanwhile; the list holds what became of each when it is left."""
-    url = f"http://{LLAMA}:8000/v1/completions"
-    with space.client_script(_LOAD, url, LLAMA, KEY, str(TOKENS), str(STREAMS)) as told:
-        yield told
 
 
 def ready(pod: Mapping[str, Any]) -> bool:
@@ -135,12 +93,11 @@ def test_fewer_replicas_under_load_lose_no_request(space: Space) -> None:
         )
         space.settle(LLAMA)
         runs = space.runs(LLAMA)
-        with load(space) as told:
+        with streams(space, LLAMA, key=KEY) as told:
             space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=1")
             watch.until(lambda there: len(there) == 1, "one is gone")
     status = space.settle(LLAMA)
-    assert set(told) == {"whole"}, [line for line in told if line != "whole"]
-    assert len(told) > STREAMS, "it was under load"
+    assert_nothing_lost(told)
     assert condition({"status": status}, "Ready")["reason"] == "Proven"
     assert space.runs(LLAMA) == runs, "nothing is run again"
 
@@ -148,7 +105,7 @@ def test_fewer_replicas_under_load_lose_no_request(space: Space) -> None:
 def test_a_new_revision_under_load_loses_no_request(space: Space) -> None:
     old = selected(space)
     with (
-        load(space) as told,
+        streams(space, LLAMA, key=KEY) as told,
         space.watch("pods", f"{NAME}={LLAMA},{REVISION}={old}") as watch,
         space.watch("services", f"{NAME}={LLAMA}") as services,
     ):
@@ -161,8 +118,7 @@ def test_a_new_revision_under_load_loses_no_request(space: Space) -> None:
         watch.until(lambda there: not there, "the old one is gone")
         happened = [bool(event.item["metadata"].get("deletionTimestamp")) for event in watch.events]
     space.wait_for_ready(LLAMA)
-    assert set(told) == {"whole"}, [line for line in told if line != "whole"]
-    assert len(told) > STREAMS, "it was under load"
+    assert_nothing_lost(told)
     assert happened[0] is False
     assert selected(space) != old
     assert len(space.serving_pods(LLAMA)) == 1
@@ -183,29 +139,10 @@ def test_a_drained_node_leaves_one_of_two(space: Space) -> None:
             "one may go",
         )
     first, second = sorted(there)
-    assert evict(space, first) == ""
-    assert "disruption budget" in evict(space, second)
+    assert space.evict(first) == ""
+    assert "disruption budget" in space.evict(second)
     space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=1")
     space.settle(LLAMA)
-
-
-def evict(space: Space, pod: str) -> str:
-    """Ask as a drain does; what the API server says against it."""
-    body = {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": pod, "namespace": space.name},
-    }
-    path = f"/api/v1/namespaces/{space.name}/pods/{pod}/eviction"
-    outcome = subprocess.run(
-        space.command("create", f"--raw={path}", "--filename=-"),
-        input=json.dumps(body),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout
 
 
 def test_the_horizontal_pod_autoscaler_sets_replicas(space: Space) -> None:

@@ -1,0 +1,61 @@
+"""Clients that ask without a pause, and tell what became of each of their requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from e2e.space import Space
+
+__all__ = ["assert_nothing_lost", "streams"]
+
+_STREAMS = 8
+
+_LOAD = """
+import json, sys, threading, urllib.request
+url, model, key, tokens, streams = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
+over, one = threading.Event(), threading.Lock()
+body = json.dumps({
+    "model": model, "prompt": "Hello", "max_tokens": tokens, "stream": True, "ignore_eos": True,
+    "temperature": 0, "stream_options": {"include_usage": True},
+}).encode()
+headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+def tell(what):
+    with one:
+        print(what, flush=True)
+def ask():
+    while not over.is_set():
+        try:
+            request = urllib.request.Request(url, body, headers)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                lines = [line[6:].strip() for line in answer if line.startswith(b"data: ")]
+            got = json.loads(lines[-2])["usage"]["completion_tokens"]
+            whole = lines[-1] == b"[DONE]" and got == tokens
+            tell("whole" if whole else f"cut: {lines[-1]}")
+        except Exception as error:
+            tell(repr(error))
+threads = [threading.Thread(target=ask) for _ in range(streams)]
+[thread.start() for thread in threads]
+sys.stdin.read()
+over.set()
+[thread.join() for thread in threads]
+"""
+
+
+@contextmanager
+def streams(
+    space: Space, model: str, *, key: str = "", tokens: int = 60, port: int = 8000
+) -> Iterator[list[str]]:
+    """Streams on a resource's Service meanwhile, by the client of the namespace.
+
+    When the context is left the list holds what became of each: "whole", or what was wrong.
+    """
+    url = f"http://{model}:{port}/v1/completions"
+    with space.client_script(_LOAD, url, model, key, str(tokens), str(_STREAMS)) as told:
+        yield told
+
+
+def assert_nothing_lost(told: list[str]) -> None:
+    """Every token of every stream came."""
+    assert set(told) == {"whole"}, [line for line in told if line != "whole"]
+    assert len(told) > _STREAMS, "it was under load"
