@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster import images
+from cluster.archive import write_image_on
 from cluster.installation import REPOSITORY
 from cluster.provider import Provider
+from e2e.load import assert_nothing_lost, streams
 from e2e.resources import QUICK
-from e2e.space import SIMULATOR, Space, condition
+from e2e.space import NAME, REVISION, SIMULATOR, Space, condition
+from e2e.watch import Object
 from unit.download.models import CONFIG, safetensors
 
 pytestmark = pytest.mark.timeout(300)
@@ -122,15 +126,19 @@ def volume(installed: Provider, space: Space) -> Iterator[str]:
 
 
 def resource(space: Space, name: str, hub: str, **source: Any) -> dict[str, Any]:
+    cache = {"size": "1Gi", "storageClassName": space.name}
+    return served(name, {"huggingFace": {"repo": REPO, "endpoint": hub, **source}}, cache)
+
+
+def served(
+    name: str, source: dict[str, Any], cache: dict[str, str] | None = None
+) -> dict[str, Any]:
     return {
         "apiVersion": "ascendllm.io/v1alpha1",
         "kind": "AscendLLM",
         "metadata": {"name": name},
         "spec": {
-            "model": {
-                "source": {"huggingFace": {"repo": REPO, "endpoint": hub, **source}},
-                "cache": {"size": "1Gi", "storageClassName": space.name},
-            },
+            "model": {"source": source, **({"cache": cache} if cache else {})},
             "npu": {"generation": "A3"},
             "validation": {"smoke": {}},
         },
@@ -207,3 +215,62 @@ def test_a_full_volume_and_a_missing_secret_are_told(
     on_the_node(installed, "mount", "-o", "remount,size=100m", volume)
     space.kubectl("annotate", "ascendllm/llama", "ascendllm.io/revalidate=larger")
     space.wait_for_ready("llama")
+
+
+def test_from_the_hub_to_a_drain_under_load(space: Space, hub: str, volume: str) -> None:
+    """All that a replica goes through, and no client loses a token."""
+    space.apply(resource(space, "llama", hub))
+    space.wait_for_ready("llama")
+    fetched = sent(space)
+    assert fetched >= BYTES
+    runs = space.runs("llama")
+    with (
+        space.watch("pods", f"{NAME}=llama,{REVISION}") as pods,
+        streams(space, "llama") as told,
+    ):
+        there = pods.until(lambda there: all_ready(there, 1), "one serves")
+        space.kubectl("scale", "ascendllm/llama", "--replicas=2")
+        pods.until(lambda there: all_ready(there, 2), "two serve")
+        space.wait("poddisruptionbudget/llama", "jsonpath={.status.disruptionsAllowed}=1")
+        (first,) = there
+        # As `kubectl drain` does it; the node stays open for the pod that comes instead.
+        assert space.evict(first) == ""
+        pods.until(lambda there: first not in there and all_ready(there, 2), "another one serves")
+        space.kubectl("scale", "ascendllm/llama", "--replicas=1")
+        pods.until(lambda there: all_ready(there, 1), "one is left")
+    assert_nothing_lost(told)
+    space.settle("llama")
+    assert sent(space) == fetched, "every pod was served out of the cache"
+    assert space.runs("llama") == runs, "nothing is run again"
+
+
+def all_ready(pods: Mapping[str, Object], count: int) -> bool:
+    ready = [condition(pod, "Ready").get("status") == "True" for pod in pods.values()]
+    return ready == [True] * count
+
+
+def test_a_model_out_of_an_image(
+    installed: Provider, space: Space, volume: str, tmp_path: Path
+) -> None:
+    """Copied in every pod, and once into a cache."""
+    image = f"localhost/ascendllm/model:{space.name}"
+    files = {
+        "config.json": json.dumps(CONFIG).encode(),
+        "simulator.json": json.dumps(QUICK).encode(),
+        SHARD: safetensors("t", 1_000_000),
+    }
+    (base,) = images.build(["simulator"])
+    archive = tmp_path / "model.tar"
+    # /models is where the volume is mounted that it is copied into: nothing may hide it.
+    write_image_on(base.path, archive, image, {f"models/{n}": data for n, data in files.items()})
+    installed.load(archive)
+    source = {"oci": {"image": image}}
+    cache = {"size": "1Gi", "storageClassName": space.name}
+    space.apply(served("copied", source), served("cached", source, cache))
+    for name in ("copied", "cached"):
+        space.wait_for_ready(name)
+        (pod,) = space.serving_pods(name)
+        listed = space.kubectl("exec", pod["metadata"]["name"], "-c", "vllm", "--", "ls", "/models")
+        assert listed.split() == sorted(files)
+    assert space.status("cached")["download"]["percent"] == 100
+    assert "download" not in space.status("copied")
