@@ -49,7 +49,9 @@ class Definitions:
 _ROUTE = "gateway.networking.k8s.io_httproutes.yaml"
 
 GATEWAY_API = Definitions("sigs.k8s.io/gateway-api", f"config/crd/standard/{_ROUTE}")
-KEDA = Definitions("github.com/kedacore/keda/v2", "config/crd/bases/keda.sh_scaledobjects.yaml")
+KEDA = Definitions(
+    "github.com/kedacore/keda/v2", "config/crd/bases/keda.sh_scaledobjects.yaml", pinned="keda"
+)
 
 _GROUPS = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 

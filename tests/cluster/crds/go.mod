@@ -3,7 +3,4 @@ module ascendllm.io/crds
 
 go 1.24
 
-require (
-	github.com/kedacore/keda/v2 v2.18.0
-	sigs.k8s.io/gateway-api v1.4.0
-)
+require sigs.k8s.io/gateway-api v1.4.0
