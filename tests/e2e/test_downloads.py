@@ -19,12 +19,13 @@ from e2e.load import assert_nothing_lost, streams
 from e2e.resources import QUICK
 from e2e.space import NAME, REVISION, SIMULATOR, Space, condition
 from e2e.watch import Object
-from unit.download.models import CONFIG, safetensors
+from unit.download.models import ADAPTER_WANTED, CONFIG, adapter, safetensors
 
 pytestmark = pytest.mark.timeout(300)
 
 CACHE = "ascendllm.io/cache"
 REPO = "org/llama"
+ADAPTER_REPO = "org/legal"
 SHARD = "model.safetensors"
 BYTES = 24_000_000
 RATE = 3_000_000
@@ -35,7 +36,7 @@ VOLUMES = "/var/lib/ascendllm-e2e"
 
 @pytest.fixture
 def hub(installed: Provider, space: Space) -> Iterator[str]:
-    """The stand-in for a hub, as a pod with one repository; its URL in the cluster."""
+    """The stand-in for a hub, as a pod with a model and an adapter; its URL in the cluster."""
     folder = f"{VOLUMES}/hub-{space.name}"
     with tempfile.TemporaryDirectory() as made:
         repository = Path(made, "hub", REPO)
@@ -43,6 +44,10 @@ def hub(installed: Provider, space: Space) -> Iterator[str]:
         (repository / "config.json").write_text(json.dumps(CONFIG))
         (repository / "simulator.json").write_text(json.dumps(QUICK))
         (repository / SHARD).write_bytes(safetensors("t", BYTES))
+        for path, content in adapter().items():
+            file = Path(made, "hub", ADAPTER_REPO, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         installed.node_copy(Path(made, "hub"), folder)
     code = (REPOSITORY / "tests/unit/download/hub_server.py").read_text()
     space.apply(
@@ -195,6 +200,40 @@ def test_download_cache_serve_and_share(space: Space, hub: str, volume: str) -> 
     space.apply(resource(space, "llama", hub))
     space.wait_for_ready("llama")
     assert sent(space) == before
+
+
+def test_a_model_and_its_adapter_are_served_out_of_one_claim(
+    space: Space, hub: str, volume: str
+) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": space.name,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    item = resource(space, "llama", hub)
+    cache = {"claimName": "models"}
+    source = {"huggingFace": {"repo": ADAPTER_REPO, "endpoint": hub}}
+    item["spec"]["model"]["cache"] = cache
+    item["spec"]["engine"] = {"loras": [{"name": "legal", "source": source, "cache": cache}]}
+    space.apply(claim, item)
+    space.wait_for_ready("llama")
+
+    told = json.loads(space.ask(f"http://llama.{space.name}.svc:8000/v1/models")["text"])
+    assert [model["id"] for model in told["data"]] == ["llama", "legal"]
+    status = space.status("llama")
+    checks = {check["name"]: check for check in status["validation"]["smoke"]["checks"]}
+    assert checks["adapter legal"]["result"] == "Passed"
+    assert status["download"]["source"] == f"huggingFace {REPO}@main"
+    (pod,) = space.serving_pods("llama")
+    (read,) = [v for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v]
+    assert read["persistentVolumeClaim"]["claimName"] == "models"
+    seen = space.kubectl("exec", pod["metadata"]["name"], "-c", "vllm", "--", "ls", "/loras/legal")
+    assert set(seen.split()) == ADAPTER_WANTED
 
 
 def test_a_full_volume_and_a_missing_secret_are_told(
