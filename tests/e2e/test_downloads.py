@@ -288,7 +288,7 @@ def all_ready(pods: Mapping[str, Object], count: int) -> bool:
     return ready == [True] * count
 
 
-def test_a_model_out_of_an_image(
+def test_a_model_and_its_adapter_out_of_an_image(
     installed: Provider, space: Space, volume: str, tmp_path: Path
 ) -> None:
     """Copied in every pod, and once into a cache."""
@@ -301,15 +301,23 @@ def test_a_model_out_of_an_image(
     (base,) = images.build(["simulator"])
     archive = tmp_path / "model.tar"
     # /models is where the volume is mounted that it is copied into: nothing may hide it.
-    write_image_on(base.path, archive, image, {f"models/{n}": data for n, data in files.items()})
+    held = {f"models/{name}": data for name, data in files.items()}
+    held |= {f"legal/{name}": adapter()[name] for name in ADAPTER_WANTED}
+    write_image_on(base.path, archive, image, held)
     installed.load(archive)
     source = {"oci": {"image": image}}
     cache = {"size": "1Gi", "storageClassName": space.name}
-    space.apply(served("copied", source), served("cached", source, cache))
+    legal = {"name": "legal", "source": {"oci": {"image": image, "path": "/legal"}}}
+    copied = served("copied", source)
+    copied["spec"]["engine"] = {"loras": [legal]}
+    space.apply(copied, served("cached", source, cache))
     for name in ("copied", "cached"):
         space.wait_for_ready(name)
         (pod,) = space.serving_pods(name)
         listed = space.kubectl("exec", pod["metadata"]["name"], "-c", "vllm", "--", "ls", "/models")
         assert listed.split() == sorted(files)
     assert space.status("cached")["download"]["percent"] == 100
-    assert "download" not in space.status("copied")
+    status = space.status("copied")
+    assert "download" not in status
+    checks = {check["name"]: check for check in status["validation"]["smoke"]["checks"]}
+    assert checks["adapter legal"]["result"] == "Passed"
