@@ -125,6 +125,12 @@ async def test_a_route_and_an_ingress(definitions: None, world: World) -> None:
     assert found["HTTPRoute"]["spec"]["hostnames"] == ["llama.example.com"]
     assert found["Ingress"]["spec"]["ingressClassName"] == "nginx"
 
+    for section in ({"sectionName": "web"}, {}):
+        await world.apply(resource(validation=None, service={"gateway": GATEWAY | section}))
+        await world.settle()
+        (parent,) = (await extras(world))["HTTPRoute"]["spec"]["parentRefs"]
+        assert {key: parent[key] for key in parent if key == "sectionName"} == section
+
     await world.apply(resource(validation=None))
     await world.settle()
     assert await kinds(world) == set()

@@ -4,6 +4,10 @@ An apply that changes nothing is still a request that the API server takes as a 
 desired is compared with what is there first. Two things count: a desired field whose value is
 another, and a field that we own (by managedFields) and desire no more. What the server has filled
 in and what others own is theirs.
+
+Of a list or a mapping that is owned as a whole managedFields do not tell what is in it: whatever
+stands there beyond what is desired counts. Not so in a pod template, where the server fills in much
+in such places, and which never changes: another revision has another.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from ascendllm.desired.names import FIELD_MANAGER
 __all__ = ["differs", "leftover"]
 
 _QUANTITIES = frozenset({"averageValue", "limits", "requests", "sizeLimit"})
+_TEMPLATES = frozenset({"template", "leaderWorkerTemplate"})
 _SHARED = frozenset({"ownerReferences"})
 """Lists of which only our own elements are ours."""
 
@@ -40,7 +45,7 @@ def differs(
     if not _covers(live, desired, in_quantity=False):
         return True
     owned = _owned(live, subresource, manager)
-    return owned is not None and _owns_more(owned, desired)
+    return owned is not None and _owns_more(owned, desired, live)
 
 
 def leftover(desired: Mapping[str, Any], applied: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,18 +129,30 @@ def _owned(live: Mapping[str, Any], subresource: str, manager: str) -> Mapping[s
     return None
 
 
-def _owns_more(owned: Mapping[str, Any], desired: Any) -> bool:
-    """Whether the field set names something that `desired` does not hold."""
+def _owns_more(
+    owned: Mapping[str, Any], desired: Any, live: Any, *, in_template: bool = False
+) -> bool:
+    """Whether we own something that `desired` does not hold.
+
+    Args:
+        owned: A part of managedFields' field set.
+        desired: What is desired there.
+        live: What is there.
+        in_template: Whether it is of a pod template.
+    """
     for key, below in owned.items():
         if key == ".":
             continue
         kind, _, selector = key.partition(":")
+        within = in_template
         if kind == "f":
             if not isinstance(desired, Mapping) or selector not in desired:
                 return True
-            child = desired[selector]
+            within = in_template or selector in _TEMPLATES
+            child, there = desired[selector], _field(live, selector)
         elif kind == "k":
-            child = _element(desired, json.loads(selector))
+            keys = json.loads(selector)
+            child, there = _element(desired, keys), _element(live, keys)
             if child is None:
                 return True
         elif kind == "v":
@@ -144,9 +161,22 @@ def _owns_more(owned: Mapping[str, Any], desired: Any) -> bool:
             continue
         else:
             continue
-        if below and _owns_more(below, child):
+        if below and _owns_more(below, child, there, in_template=within):
+            return True
+        if not below and not within and _holds_more(there, child):
             return True
     return False
+
+
+def _holds_more(live: Any, desired: Any) -> bool:
+    """Whether there is something beyond what is desired, of a list or a mapping."""
+    if not isinstance(desired, Mapping | list | tuple):
+        return False
+    return not _covers(desired, live, in_quantity=False)
+
+
+def _field(live: Any, name: str) -> Any:
+    return live.get(name) if isinstance(live, Mapping) else None
 
 
 def _element(desired: Any, keys: Mapping[str, Any]) -> Any:

@@ -78,6 +78,27 @@ def test_what_we_own_and_desire_no_more(
     assert differs(desired, live(there, owned)) is wanted
 
 
+WHOLE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]] = [
+    ({"f:list": {}}, {"list": [{"a": 1}]}, {"list": [{"a": 1}]}, False),
+    ({"f:list": {}}, {"list": [{"a": 1}]}, {"list": [{"a": 1, "b": 2}]}, True),
+    ({"f:map": {}}, {"map": {"a": "1"}}, {"map": {"a": "1", "b": "2"}}, True),
+    ({"f:map": {"f:a": {}}}, {"map": {"a": "1"}}, {"map": {"a": "1", "b": "2"}}, False),
+    ({"f:list": {}}, {"list": [{"target": {"averageValue": "0.5"}}]},
+     {"list": [{"target": {"averageValue": "500m"}}]}, False),
+    ({"f:template": {"f:list": {}}}, {"template": {"list": [{"a": 1}]}},
+     {"template": {"list": [{"a": 1, "b": 2}]}}, False),
+    ({"f:template": {"f:list": {}, "f:a": {}}}, {"template": {"list": []}},
+     {"template": {"list": [], "a": 1}}, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("owned", "desired", "there", "wanted"), WHOLE)
+def test_what_is_owned_as_a_whole(
+    owned: dict[str, Any], desired: dict[str, Any], there: dict[str, Any], wanted: bool
+) -> None:
+    assert differs(desired, live(there, owned)) is wanted
+
+
 def test_what_others_own_is_theirs() -> None:
     theirs = live({"data": {"a": "1", "b": "2"}}, {"f:data": {"f:b": {}}}, manager="kubectl")
     assert not differs({"data": {"a": "1"}}, theirs)
