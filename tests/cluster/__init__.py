@@ -19,5 +19,6 @@ choice, cli                which cluster is meant, and the commands
 images, imaging            the project's images, built without a registry
 installation, demo         the operator and its example on a cluster
 upstream                   other projects on one, from their Go modules, such as
-lws, keda, prometheus      the LeaderWorkerSet controller, KEDA, Prometheus and its adapter
+lws, keda, traefik         the LeaderWorkerSet controller, KEDA, a gateway,
+prometheus                 Prometheus and its adapter
 """

@@ -36,6 +36,7 @@ __all__ = [
     "PROGRAMS",
     "PROMETHEUS",
     "PROMETHEUS_ADAPTER",
+    "TRAEFIK",
     "GoProgram",
 ]
 
@@ -194,6 +195,11 @@ PROMETHEUS_ADAPTER = GoProgram(
     name="prometheus-adapter",
     package="sigs.k8s.io/prometheus-adapter/cmd/adapter",
     effort="about 2 minutes on two cores",
+)
+TRAEFIK = GoProgram(
+    name="traefik",
+    package="github.com/traefik/traefik/v3/cmd/traefik",
+    effort="about 4 minutes on two cores",
 )
 PAUSE = GoProgram(name="pause")
 PROBE = GoProgram(name="probe")

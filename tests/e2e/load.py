@@ -44,13 +44,20 @@ over.set()
 
 @contextmanager
 def streams(
-    space: Space, model: str, *, key: str = "", tokens: int = 60, port: int = 8000
+    space: Space, model: str, *, server: str | None = None, key: str = "", tokens: int = 60
 ) -> Iterator[list[str]]:
-    """Streams on a resource's Service meanwhile, by the client of the namespace.
+    """Streams meanwhile, by the client of the namespace.
 
     When the context is left the list holds what became of each: "whole", or what was wrong.
+
+    Args:
+        space: The namespace.
+        model: A resource's name.
+        server: Host and port; unset: the resource's Service.
+        key: The API key.
+        tokens: Of an answer.
     """
-    url = f"http://{model}:{port}/v1/completions"
+    url = f"http://{server or f'{model}:8000'}/v1/completions"
     with space.client_script(_LOAD, url, model, key, str(tokens), str(_STREAMS)) as told:
         yield told
 

@@ -206,6 +206,18 @@ class Space:
         )
         return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout
 
+    def alias(self, name: str, host: str) -> str:
+        """Another name in the cluster for a host, as an entry in a DNS zone would be."""
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": name},
+                "spec": {"type": "ExternalName", "externalName": host},
+            }
+        )
+        return f"{name}.{self.name}.svc"
+
     def start_client(self) -> None:
         """A pod that asks on behalf of the tests, since they are not in the cluster's network."""
         container = {"name": "client", "image": SIMULATOR, "args": ["sleep", "infinity"]}

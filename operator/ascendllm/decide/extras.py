@@ -19,6 +19,7 @@ from ascendllm.desired.services import NOTHING_SERVED
 from ascendllm.settings import Settings
 from ascendllm.state.autoscaler import Autoscaler
 from ascendllm.state.observed import Observed
+from ascendllm.state.route import Route
 
 __all__ = ["SCALED_OBJECT", "extras", "uses_keda"]
 
@@ -64,11 +65,13 @@ def extras(
 
 
 def _look_again(spec: Spec, observed: Observed) -> datetime | None:
-    """Autoscalers are not watched: one that does not scale is looked at until it does."""
-    found = Autoscaler.of(observed)
-    if spec.autoscaling is None or spec.suspend or (found is not None and found.works):
-        return None
-    return observed.now + _LOOK_AGAIN
+    """Autoscalers and routes are not watched: one that does not work is looked at until it does."""
+    autoscaler, route = Autoscaler.of(observed), Route.of(observed)
+    works = [
+        spec.autoscaling is None or spec.suspend or (autoscaler is not None and autoscaler.works),
+        spec.service.gateway is None or (route is not None and route.works),
+    ]
+    return None if all(works) else observed.now + _LOOK_AGAIN
 
 
 def _wanted(

@@ -17,6 +17,7 @@ from ascendllm.engine.ascend.setup import Setup
 from ascendllm.state.revisions import Revision
 from ascendllm.status.care import care_warnings
 from ascendllm.status.room import Room
+from ascendllm.status.routing import route_warnings
 from ascendllm.status.scaling import autoscaler_warnings
 from ascendllm.status.scene import Scene
 from ascendllm.status.text import shortened
@@ -71,6 +72,7 @@ def _name(spec: Spec) -> str:
 SOURCES: tuple[Source, ...] = (
     care_warnings,
     autoscaler_warnings,
+    route_warnings,
     engine_settings,
     model_figures,
 )

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ascendllm.desired.revision import revision_inputs
 from ascendllm.desired.template import pod_template
 from ascendllm.engine.drain import shutdown_timeout
 from ascendllm.settings import Settings
+from ascendllm.state.times import format_time
 from unit.core import edge_rules
 from unit.core.edge_rules import KEY, SCALED
 from unit.core.stage import SETTINGS, Stage, spec_of
@@ -277,6 +279,51 @@ def test_a_route_and_an_ingress_come_and_go() -> None:
     stage.load()
     assert stage.of("HTTPRoute") == stage.of("Ingress") == []
     assert stage.status["url"] == url
+
+
+def test_a_route_that_leads_nowhere_is_told_of() -> None:
+    gateway = {"name": "public", "namespace": "gateways"}
+    stage = Stage(spec_of(service={"gateway": gateway}, validation=None))
+    stage.load()
+    (route,) = stage.of("HTTPRoute")
+
+    def says(*told: tuple[str, str], generation: int = 1, minutes: int = 0) -> str:
+        conditions = [
+            {
+                "type": kind,
+                "status": status,
+                "reason": "NoMatchingParent",
+                "message": "no listener",
+                "observedGeneration": generation,
+            }
+            for kind, status in told
+        ]
+        before = {"name": "before", "namespace": "gateways"}
+        refused = {"type": "Accepted", "status": "False", "reason": "NoMatchingParent"}
+        parents = [
+            {"parentRef": before, "conditions": [refused]},
+            {"parentRef": gateway, "conditions": conditions},
+        ]
+        route["status"] = {"parents": parents if conditions else []}
+        made = stage.now - timedelta(minutes=minutes)
+        route["metadata"] |= {"generation": 1, "creationTimestamp": format_time(made)}
+        stage.objects["HTTPRoute", "llama"] = route
+        works = told == (("Accepted", "True"), ("ResolvedRefs", "True")) and generation == 1
+        assert (stage.decision()[1].plan.wake_at is None) == works
+        stage.step()
+        return " ".join(w for w in stage.status.get("warnings", []) if "HTTPRoute" in w)
+
+    assert says(("Accepted", "True"), ("ResolvedRefs", "True")) == ""
+    for refused in (
+        (("Accepted", "False"), ("ResolvedRefs", "True")),
+        (("Accepted", "True"), ("ResolvedRefs", "False")),
+    ):
+        told = says(*refused)
+        assert told.startswith("HTTPRoute llama leads nowhere: NoMatchingParent: no listener; ")
+        assert "Gateway gateways/public of spec.service.gateway" in told
+    assert says(("Accepted", "False"), generation=0) == "", "it is of the route before"
+    assert says() == ""
+    assert "no controller has answered" in says(minutes=2)
 
 
 @pytest.mark.parametrize(
