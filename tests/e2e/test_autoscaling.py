@@ -1,29 +1,30 @@
 """Replicas follow the load: prometheus-adapter's metrics, and KEDA down to zero and back.
 
-Both are the real ones, and so is the Prometheus that they ask; it scrapes as SERVING.md says.
+Both are the real ones, and so are the Prometheus that they ask, which scrapes as SERVING.md says,
+and the gateway, which tells that clients ask for a model that is at zero.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 
-from cluster import keda, prometheus
+from cluster import keda, prometheus, traefik
 from cluster.installation import REPOSITORY
 from cluster.provider import Provider
 from e2e.load import assert_nothing_lost, streams
 from e2e.resources import model, resource
-from e2e.space import NAME, REVISION, SIMULATOR, Space, condition, namespace, settings
+from e2e.space import NAME, REVISION, Space, condition, namespace, settings
 from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(1500)  # what scales is built the first time on a machine
 
+SERVING = (REPOSITORY / "SERVING.md").read_text("utf-8")
 LLAMA = "llama"
 PODS = f"{NAME}={LLAMA},{REVISION}"
 METRICS = {
@@ -32,57 +33,24 @@ METRICS = {
     "requestRate": "vllm:request_success",
 }
 
-GATEWAY = """
-import http.server, urllib.request
-asked = 0
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(200, f"gateway_requests_total {asked}\\n".encode())
-    def do_POST(self):
-        global asked
-        asked += 1
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request("http://llama:8000" + self.path, body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                self.answer(200, answer.read())
-        except OSError as error:
-            self.answer(503, str(error).encode())
-    def answer(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
-"""
-"""What stands before the model, and counts who asks for it."""
-
 BODY = {"model": LLAMA, "prompt": "Hello", "max_tokens": 4}
 
 
 def documented_scraping() -> list[dict[str, Any]]:
-    text = (REPOSITORY / "SERVING.md").read_text("utf-8")
-    (block,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", text, re.M | re.S)
+    (block,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", SERVING, re.M | re.S)
     return list(yaml.safe_load(block)["scrape_configs"])
+
+
+def documented_wake_query() -> str:
+    (query,) = re.findall(r"^ +(sum\(rate\(traefik_.*\)\))$", SERVING, re.M)
+    return str(query)
 
 
 @pytest.fixture(scope="module")
 def scraped(installed: Provider) -> Provider:
-    gateways = {
-        "job_name": "gateways",
-        "kubernetes_sd_configs": [{"role": "pod"}],
-        "relabel_configs": [
-            {
-                "source_labels": ["__meta_kubernetes_pod_label_app"],
-                "action": "keep",
-                "regex": "gateway",
-            },
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-        ],
-    }
-    prometheus.install(installed, [*documented_scraping(), gateways])
+    pods = {"role": "pod", "namespaces": {"names": [traefik.NAMESPACE]}}
+    gateway = {"job_name": "gateway", "kubernetes_sd_configs": [pods]}
+    prometheus.install(installed, [*documented_scraping(), gateway])
     return installed
 
 
@@ -146,41 +114,18 @@ def test_a_horizontal_pod_autoscaler_follows_vllms_metrics(scraped: Provider) ->
         assert condition({"status": status}, "Ready")["reason"] == "Proven"
 
 
-@pytest.fixture
-def gateway(scraped: Provider) -> Iterator[Space]:
-    """A namespace with the gateway."""
-    with namespace(scraped, "keda") as space:
-        space.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "gateway", "labels": {"app": "gateway"}},
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [
-                        {
-                            "name": "gateway",
-                            "image": SIMULATOR,
-                            "args": ["python3", "-c", GATEWAY],
-                            "ports": [{"containerPort": 8080}],
-                        }
-                    ],
-                },
-            }
-        )
-        space.start_client()
-        space.wait("pod/gateway", "condition=Ready")
-        yield space
-
-
-def test_keda_goes_to_zero_and_back(scraped: Provider, gateway: Space) -> None:
+def test_keda_goes_to_zero_and_back(scraped: Provider, space: Space) -> None:
     keda.install(scraped)
-    space = gateway
+    traefik.install(scraped)
     path = model(scraped, "scaled", itlMs=20)
-    address = space.get("pod", "gateway")["status"]["podIP"]
-    wake = f'sum(rate(gateway_requests_total{{namespace="{space.name}"}}[1m]))'
+    host = space.alias("outside", traefik.HOST)
+    gateway = {"name": traefik.GATEWAY, "namespace": traefik.NAMESPACE, "hostnames": [host]}
+    wake = documented_wake_query().replace("NAMESPACE", space.name).replace("NAME", LLAMA)
+    space.start_client()
     with settings(scraped, prometheusAddress=prometheus.ADDRESS):
-        space.apply(scaled(path, scaleToZero=True, wakeQuery=wake))
+        item = scaled(path, scaleToZero=True, wakeQuery=wake)
+        item["spec"]["service"] = {"gateway": gateway}
+        space.apply(item)
         space.wait_for_ready(LLAMA)
         with space.watch("horizontalpodautoscalers") as watch:
             watch.until(
@@ -197,17 +142,16 @@ def test_keda_goes_to_zero_and_back(scraped: Provider, gateway: Space) -> None:
             pods.until(lambda there: not there, "the pods are gone")
         assert "wakeQuery" in condition({"status": status}, "Ready")["message"]
 
-        assert space.ask(f"http://{address}:8080/v1/completions", BODY)["status"] is None
-        with (
-            space.keep_asking(f"http://{address}:8080/v1/completions", BODY),
-            space.watch("ascendllm") as watch,
-        ):
+        url = f"http://{host}/v1/completions"
+        assert space.ask(url, BODY)["status"] is None, "nobody answers yet"
+        with space.keep_asking(url, BODY) as told, space.watch("ascendllm") as watch:
             watch.until(
                 lambda there: condition(there.get(LLAMA), "Ready").get("reason") == "Proven",
                 "it is back",
             )
             assert space.get("ascendllm", LLAMA)["spec"]["replicas"] == 1
-        assert space.ask(f"http://{address}:8080/v1/completions", BODY)["status"] == 200
+        assert space.ask(url, BODY)["status"] == 200
+        assert "503" in told[0], "the gateway answered meanwhile"
         assert space.runs(LLAMA) == runs, "what was proven is not run again"
 
 
