@@ -31,7 +31,7 @@ __all__ = ["measure"]
 
 _SHARD_BYTES = 256_000_000
 _SHARDS = 4
-_ROUNDS = 3
+_ROUNDS = 5
 _TESTS = Path(__file__).resolve().parents[1]
 
 _HUGGING_FACE = (

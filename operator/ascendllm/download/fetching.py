@@ -72,8 +72,10 @@ class Fetching:
             worker.start()
         told = time.monotonic()
         tell(self._progress(meter))
-        while any(worker.is_alive() for worker in workers) and not self._is_over():
-            workers[0].join(_TURN_SECONDS) if workers[0].is_alive() else time.sleep(_TURN_SECONDS)
+        while (busy := next(filter(threading.Thread.is_alive, workers), None)) is not None:
+            if self._is_over():
+                break
+            busy.join(_TURN_SECONDS)
             if time.monotonic() - told >= interval:
                 told = time.monotonic()
                 progress = self._progress(meter)
