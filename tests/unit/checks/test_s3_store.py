@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +20,7 @@ from ascendllm.checks.s3.address import parse_uri
 from ascendllm.checks.s3.bucket import Bucket, open_bucket
 from ascendllm.checks.s3.credentials import read_credentials
 from ascendllm.checks.s3.fetch import Limits
-from ascendllm.checks.s3.refusal import Missing, answered
+from ascendllm.checks.s3.refusal import Missing
 from ascendllm.exceptions import CheckError
 from s3.store import REGION, Store, serving
 from unit.checks import s3_server
@@ -134,7 +135,8 @@ def outcome(ask: Callable[[Place], object], place: Place) -> object:
         return ask(place)
     except (CheckError, Missing) as error:
         reason = error.reason if isinstance(error, CheckError) else "Missing"
-        return reason, *(answered(str(error)) or ())
+        told = re.search(r": HTTP (\d{3}) ([A-Za-z0-9.]+)", str(error))
+        return (reason, int(told.group(1)), told.group(2)) if told else (reason,)
 
 
 @pytest.mark.parametrize("asked", ASKED)

@@ -13,12 +13,11 @@ from ascendllm.checks.s3.address import S3Source
 from ascendllm.checks.s3.credentials import Credentials
 from ascendllm.exceptions import CheckError, SpecError
 
-__all__ = ["Missing", "answered", "denies", "is_empty", "meaning"]
+__all__ = ["Missing", "RefusedError", "is_empty", "meaning"]
 
 TEXT_CHARACTERS = 64 * 1024
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,80})</Code>")
-_ANSWERED = re.compile(r": HTTP (\d{3}) ([A-Za-z0-9.]+)")
 _TOKEN_CODES = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 """HTTP 400 (Amazon S3 API reference, Error responses), though it is the keys that are at fault."""
 _RETRIES = re.compile(r"after (\d{1,3}) retries")
@@ -29,20 +28,23 @@ class Missing(Exception):  # noqa: N818 - not an error: the other reading of the
     """There is no such object."""
 
 
+class RefusedError(CheckError):
+    """The server refused (`DataRefused`).
+
+    Attributes:
+        code: S3's own, such as NoSuchBucket.
+        denied: Whether for the keys, or for there being none.
+    """
+
+    def __init__(self, message: str, *, code: str, denied: bool) -> None:
+        super().__init__("DataRefused", message)
+        self.code = code
+        self.denied = denied
+
+
 def is_empty(error: Exception) -> bool:
     """Whether an object's first range was refused because it holds no byte (HTTP 416)."""
     return _first(_STATUS, str(error)[:TEXT_CHARACTERS]) == "416"
-
-
-def answered(message: str) -> tuple[int, str] | None:
-    """Status and code of a server's refusal, out of a message of `meaning`; else None."""
-    found = _ANSWERED.search(message)
-    return (int(found.group(1)), found.group(2)) if found else None
-
-
-def denies(status: int, code: str) -> bool:
-    """Whether a refusal is of the keys, or of there being none."""
-    return status in (401, 403) or code in _TOKEN_CODES
 
 
 def meaning(
@@ -57,8 +59,8 @@ def meaning(
         credentials: What may not be shown.
 
     Returns:
-        `Missing`, a SpecError `BadData` or a CheckError `DataUnreachable`, `DataRefused`,
-        `DataChanged`.
+        `Missing`, a SpecError `BadData` or a CheckError `DataUnreachable`, `DataRefused` (a
+        `RefusedError` where the server told a code), `DataChanged`.
     """
     text = str(error)[:TEXT_CHARACTERS]
     if credentials is not None:
@@ -102,15 +104,16 @@ def _by_status(
         return Missing(told)
     if status == 412:
         return CheckError("DataChanged", f"{told}: it was changed while it was read; run again")
-    if denies(status, code) and credentials is None:
+    denied = status in (401, 403) or code in _TOKEN_CODES
+    if denied and credentials is None:
         remedy = "no key is set: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     elif code in _TOKEN_CODES:
         remedy = "set AWS_SESSION_TOKEN anew, with the keys that it was given with"
-    elif denies(status, code):
+    elif denied:
         remedy = "look at the keys, their right to list and get, --data-region and the clock"
     else:
         remedy = "look at the bucket's name, --data-endpoint and --data-region"
-    return CheckError("DataRefused", f"{told}; {remedy}")
+    return RefusedError(f"{told}; {remedy}", code=code, denied=denied)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:

@@ -15,7 +15,7 @@ from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.s3.address import parse_uri
 from ascendllm.checks.s3.bucket import open_bucket
 from ascendllm.checks.s3.credentials import read_credentials
-from ascendllm.checks.s3.refusal import Missing, answered, denies
+from ascendllm.checks.s3.refusal import Missing, RefusedError
 from ascendllm.download.listing import Listing, RemoteFile
 from ascendllm.download.source import Source
 from ascendllm.download.transfer import Part, part_of
@@ -107,9 +107,9 @@ class S3Store:
 
 
 def _reason(error: CheckError | SpecError) -> str:
-    if (refusal := answered(error.message)) is not None:
-        if denies(*refusal):
+    if isinstance(error, RefusedError):
+        if error.denied:
             return "AccessDenied"
-        if refusal[1] == "NoSuchBucket":
+        if error.code == "NoSuchBucket":
             return "SourceNotFound"
     return _REASONS.get(error.reason, error.reason)
