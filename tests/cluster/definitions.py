@@ -1,4 +1,4 @@
-"""Custom resource definitions of other projects, out of their Go modules.
+"""Custom resource definitions and other files of other projects, out of their Go modules.
 
 The versions stand in the go.mod of tests/cluster/crds, or of the program that serves them, their
 hashes in its go.sum. The files stay in Go's module cache.
@@ -25,7 +25,7 @@ _TIMEOUT = 600.0  # seconds; the larger module has 40 MB
 
 @dataclass(frozen=True)
 class Definitions:
-    """A project's definitions.
+    """A project's definitions, or other files of it.
 
     Attributes:
         module: Its Go module.

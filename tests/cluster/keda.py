@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cluster import upstream
 from cluster.binaries import KEDA_ADAPTER, KEDA_OPERATOR
+from cluster.definitions import KEDA
 from cluster.provider import Provider
 
 __all__ = ["install"]
 
-_MODULE = "github.com/kedacore/keda/v2"
 _PROGRAMS = {"keda-operator": KEDA_OPERATOR, "keda-metrics-apiserver": KEDA_ADAPTER}
 
 
@@ -18,5 +20,5 @@ def install(cluster: Provider) -> None:
     The first time on a machine the programs are built, which takes minutes.
     """
     # All but its admission webhooks.
-    folder = upstream.module(KEDA_OPERATOR, _MODULE) / "config" / "minimal"
+    folder = replace(KEDA, place="config/minimal").path()
     upstream.install(cluster, "keda", upstream.kustomized(cluster, folder), _PROGRAMS)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cluster import upstream
 from cluster.binaries import LWS_CONTROLLER
+from cluster.definitions import LEADER_WORKER_SET
 from cluster.provider import Provider
 
 __all__ = ["install"]
 
-_MODULE = "sigs.k8s.io/lws"
 _NAMESPACE = "lws-system"
 
 
@@ -17,6 +19,6 @@ def install(cluster: Provider) -> None:
 
     The first time on a machine the program is built, which takes minutes.
     """
-    folder = upstream.module(LWS_CONTROLLER, _MODULE) / "config" / "default"
+    folder = replace(LEADER_WORKER_SET, place="config/default").path()
     programs = {"lws-controller-manager": LWS_CONTROLLER}
     upstream.install(cluster, _NAMESPACE, upstream.kustomized(cluster, folder), programs)

@@ -12,6 +12,7 @@ import yaml
 from cluster import upstream
 from cluster.binaries import PROMETHEUS, PROMETHEUS_ADAPTER
 from cluster.commands import run
+from cluster.definitions import Definitions
 from cluster.provider import Provider
 
 __all__ = ["ADDRESS", "adapter", "forget", "install"]
@@ -23,8 +24,6 @@ _PORT = 9090
 ADDRESS = f"http://{_NAME}.{_NAMESPACE}.svc:{_PORT}"
 """Where it answers in the cluster."""
 
-_LABELS = {"app": _NAME}
-_METADATA = {"name": _NAME, "namespace": _NAMESPACE}
 _EVERY = "2s"
 _ADAPTER_MODULE = "sigs.k8s.io/prometheus-adapter"
 _CONFIG_GENERATOR = f"{_ADAPTER_MODULE}/cmd/config-gen"
@@ -65,21 +64,8 @@ def adapter(cluster: Provider) -> Iterator[None]:
 
 
 def _prometheus(scrape_configs: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _METADATA}
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": _NAME}}
-    yield {**rbac, "kind": "ClusterRole", "rules": rules}
-    yield {
-        **rbac,
-        "kind": "ClusterRoleBinding",
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": _NAME,
-        },
-        "subjects": [{"kind": "ServiceAccount", **_METADATA}],
-    }
+    yield from upstream.running(_NAME, _NAMESPACE, _pod(), rules, port=_PORT, target_port=_PORT)
     configuration = {
         "global": {"scrape_interval": _EVERY, "scrape_timeout": _EVERY},
         "scrape_configs": [dict(config) for config in scrape_configs],
@@ -87,30 +73,14 @@ def _prometheus(scrape_configs: Sequence[Mapping[str, Any]]) -> Iterator[dict[st
     yield {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _METADATA,
+        "metadata": {"name": _NAME, "namespace": _NAMESPACE},
         "data": {"prometheus.yml": json.dumps(configuration)},
-    }
-    yield {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": _METADATA,
-        "spec": {"selector": _LABELS, "ports": [{"port": _PORT}]},
-    }
-    yield {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _METADATA,
-        "spec": {
-            "selector": {"matchLabels": _LABELS},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod()},
-        },
     }
 
 
 def _pod() -> dict[str, Any]:
     probe = {"httpGet": {"path": "/-/ready", "port": _PORT}}
     return {
-        "serviceAccountName": _NAME,
         "terminationGracePeriodSeconds": 0,
         "containers": [
             {
@@ -158,28 +128,15 @@ def _adapter() -> Iterator[dict[str, Any]]:
         },
     }
     # Who may read them; not among its manifests, which are for the resource metrics.
-    reader = "custom-metrics-reader"
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": reader}}
     metrics = {"apiGroups": [group["group"]], "resources": ["*"], "verbs": ["get", "list"]}
-    yield {**rbac, "kind": "ClusterRole", "rules": [metrics]}
-    yield {
-        **rbac,
-        "kind": "ClusterRoleBinding",
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": reader,
-        },
-        "subjects": [
-            {
-                "kind": "ServiceAccount",
-                "name": "horizontal-pod-autoscaler",
-                "namespace": "kube-system",
-            }
-        ],
-    }
-    manifests = upstream.module(PROMETHEUS_ADAPTER, _ADAPTER_MODULE) / "deploy" / "manifests"
-    for file in sorted(manifests.glob("*.yaml")):
+    yield from upstream.rights(
+        "custom-metrics-reader",
+        [metrics],
+        account="horizontal-pod-autoscaler",
+        namespace="kube-system",
+    )
+    manifests = Definitions(_ADAPTER_MODULE, "deploy/manifests", pinned=PROMETHEUS_ADAPTER.name)
+    for file in sorted(manifests.path().glob("*.yaml")):
         for item in yaml.load_all(file.read_text(), yaml.CSafeLoader):
             if item["kind"] in _NOT_NEEDED:
                 continue

@@ -27,9 +27,6 @@ METRICS = 9100
 
 _NAME = "traefik"
 _WEB = 8000
-_LABELS = {"app": _NAME}
-_METADATA = {"name": _NAME, "namespace": NAMESPACE}
-_RBAC = "rbac.authorization.k8s.io"
 _READ = ["get", "list", "watch"]
 _RIGHTS = (
     ("", ("namespaces", "nodes", "pods", "services", "secrets", "configmaps"), _READ),
@@ -57,24 +54,11 @@ def install(cluster: Provider) -> None:
 
 
 def _manifests() -> Iterator[dict[str, Any]]:
-    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _METADATA}
-    yield {
-        "apiVersion": f"{_RBAC}/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": _NAME},
-        "rules": [
-            {"apiGroups": [group], "resources": list(resources), "verbs": verbs}
-            for group, resources, verbs in _RIGHTS
-        ],
-    }
-    yield {
-        "apiVersion": f"{_RBAC}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": _NAME},
-        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": _NAME},
-        "subjects": [{"kind": "ServiceAccount", **_METADATA}],
-    }
+    rules = [
+        {"apiGroups": [group], "resources": list(resources), "verbs": verbs}
+        for group, resources, verbs in _RIGHTS
+    ]
+    yield from upstream.running(_NAME, NAMESPACE, _pod(), rules, port=80, target_port=_WEB)
     yield {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IngressClass",
@@ -103,27 +87,11 @@ def _manifests() -> Iterator[dict[str, Any]]:
             ],
         },
     }
-    yield {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": _METADATA,
-        "spec": {"selector": _LABELS, "ports": [{"port": 80, "targetPort": _WEB}]},
-    }
-    yield {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _METADATA,
-        "spec": {
-            "selector": {"matchLabels": _LABELS},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod()},
-        },
-    }
 
 
 def _pod() -> dict[str, Any]:
     probe = {"httpGet": {"path": "/ping", "port": METRICS}}
     return {
-        "serviceAccountName": _NAME,
         "containers": [
             {
                 "name": _NAME,

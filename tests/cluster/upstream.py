@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,12 @@ import yaml
 
 from cluster.archive import write_image
 from cluster.binaries import GoProgram
-from cluster.commands import run
 from cluster.provider import Provider
 
-__all__ = ["install", "kustomized", "load", "module", "remove"]
+__all__ = ["install", "kustomized", "remove", "rights", "running"]
 
 _TIMEOUT = "--timeout=120s"
-
-
-def module(program: GoProgram, name: str) -> Path:
-    """The folder of a module that a program is built from."""
-    command = ["go", "-C", str(program.source), "list", "-m", "-json", name]
-    return Path(json.loads(run(command))["Dir"])
+_RBAC = "rbac.authorization.k8s.io"
 
 
 def kustomized(cluster: Provider, folder: Path) -> list[dict[str, Any]]:
@@ -35,7 +29,7 @@ def kustomized(cluster: Provider, folder: Path) -> list[dict[str, Any]]:
     return list(yaml.load_all(cluster.kubectl("kustomize", str(folder)), yaml.CSafeLoader))
 
 
-def load(cluster: Provider, program: GoProgram) -> str:
+def _load(cluster: Provider, program: GoProgram) -> str:
     """Build a program where it is not yet, and have an image of it on the node; its name."""
     built = program.folder()
     image = f"localhost/ascendllm/{built.name}:built"
@@ -45,6 +39,71 @@ def load(cluster: Provider, program: GoProgram) -> str:
             write_image(archive, image, built / program.name)
             cluster.load(archive)
     return image
+
+
+def rights(
+    name: str, rules: Sequence[Mapping[str, Any]], *, account: str, namespace: str
+) -> Iterator[dict[str, Any]]:
+    """What lets an account do something in the whole cluster.
+
+    Args:
+        name: Of the ClusterRole and its binding.
+        rules: As of the ClusterRole.
+        account: The ServiceAccount.
+        namespace: The account's.
+    """
+    common = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": name}}
+    yield {**common, "kind": "ClusterRole", "rules": list(rules)}
+    yield {
+        **common,
+        "kind": "ClusterRoleBinding",
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
+
+
+def running(
+    name: str,
+    namespace: str,
+    pod: Mapping[str, Any],
+    rules: Sequence[Mapping[str, Any]],
+    *,
+    port: int,
+    target_port: int,
+) -> Iterator[dict[str, Any]]:
+    """A program with its namespace, its account and a Service, all of its name.
+
+    Args:
+        name: The program's name.
+        namespace: Made for it.
+        pod: The pod's spec.
+        rules: What it may do in the whole cluster.
+        port: The Service's.
+        target_port: The pod's.
+    """
+    metadata = {"name": name, "namespace": namespace}
+    labels = {"app": name}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    yield from rights(name, rules, account=name, namespace=namespace)
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"selector": labels, "ports": [{"port": port, "targetPort": target_port}]},
+    }
+    yield {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"serviceAccountName": name, **pod},
+            },
+        },
+    }
 
 
 def install(
@@ -61,7 +120,7 @@ def install(
         manifests: The project's own.
         programs: What the Deployments run, by their names; each runs once.
     """
-    images = {name: load(cluster, program) for name, program in programs.items()}
+    images = {name: _load(cluster, program) for name, program in programs.items()}
     items = []
     for item in manifests:
         if item["kind"] == "Deployment":
