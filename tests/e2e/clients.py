@@ -1,4 +1,4 @@
-"""Clients that ask without a pause, and tell what became of each of their requests."""
+"""What clients are answered: one that asks once, and some that ask without a pause."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from e2e.space import Space
 
-__all__ = ["assert_nothing_lost", "streams"]
+__all__ = ["assert_nothing_lost", "http_status", "streams"]
 
 _STREAMS = 8
 
@@ -40,6 +40,38 @@ sys.stdin.read()
 over.set()
 [thread.join() for thread in threads]
 """
+
+
+_ASK = """
+import sys, time, urllib.request, urllib.error
+url, key, awaited = sys.argv[1:]
+until = time.monotonic() + 30
+headers = {"Authorization": "Bearer " + key} if key else {}
+while True:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        status = urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    if not awaited or status == int(awaited) or time.monotonic() > until:
+        break
+    time.sleep(0.1)
+print(status)
+"""
+
+
+def http_status(space: Space, url: str, key: str = "", *, awaited: int | None = None) -> int:
+    """The HTTP status that the client of the namespace gets for a GET.
+
+    Args:
+        space: The namespace.
+        url: What is asked for.
+        key: The API key; none where it is empty.
+        awaited: Ask again for half a minute until this comes: a gateway hears of endpoints in its
+            own time.
+    """
+    command = ("exec", "client", "--", "python3", "-c", _ASK, url, key, str(awaited or ""))
+    return int(space.kubectl(*command))
 
 
 @contextmanager

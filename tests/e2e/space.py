@@ -20,6 +20,7 @@ __all__ = [
     "OPERATOR",
     "SIMULATOR",
     "Space",
+    "all_ready",
     "condition",
     "namespace",
     "pods_of_job",
@@ -341,6 +342,12 @@ def condition(item: Object | None, kind: str) -> dict[str, Any]:
     """A condition of a resource, empty where there is none."""
     conditions = ((item or {}).get("status") or {}).get("conditions") or []
     return dict(next((c for c in conditions if c["type"] == kind), {}))
+
+
+def all_ready(pods: Mapping[str, Object], count: int) -> bool:
+    """Whether there are so many pods, and all are ready."""
+    ready = [condition(pod, "Ready").get("status") == "True" for pod in pods.values()]
+    return ready == [True] * count
 
 
 def result(item: Object | None, check: str) -> str | None:

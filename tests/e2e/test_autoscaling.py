@@ -17,9 +17,9 @@ import yaml
 from cluster import keda, prometheus, traefik
 from cluster.installation import REPOSITORY
 from cluster.provider import Provider
-from e2e.load import assert_nothing_lost, streams
+from e2e.clients import assert_nothing_lost, streams
 from e2e.resources import model, resource
-from e2e.space import NAME, REVISION, Space, condition, namespace, settings
+from e2e.space import NAME, REVISION, Space, all_ready, condition, namespace, settings
 from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(1500)  # what scales is built the first time on a machine
@@ -66,10 +66,6 @@ def scaled(path: str, **autoscaling: Any) -> Object:
     )
 
 
-def ready(pod: Object) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
-
-
 def is_metric(autoscaler: Object | None, name: str) -> bool:
     """Whether it scales by that metric, and got a value of it."""
     if condition(autoscaler, "ScalingActive").get("status") != "True":
@@ -84,11 +80,7 @@ def is_followed(space: Space) -> None:
     with space.watch("pods", PODS) as pods:
         pods.until(lambda there: len(there) == 1, "one pod")
         with streams(space, LLAMA, tokens=20) as told:
-            pods.until(
-                lambda there: len(there) == 2 and all(map(ready, there.values())),
-                "two are ready",
-                180,
-            )
+            pods.until(lambda there: all_ready(there, 2), "two are ready", 180)
     assert_nothing_lost(told)
     found = space.get("ascendllm", LLAMA)
     assert found["spec"]["replicas"] == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from cluster import images
 from cluster.archive import write_image_on
 from cluster.installation import REPOSITORY
 from cluster.provider import Provider
-from e2e.load import assert_nothing_lost, streams
+from e2e.clients import assert_nothing_lost, streams
 from e2e.resources import QUICK
-from e2e.space import NAME, REVISION, SIMULATOR, Space, condition
-from e2e.watch import Object
+from e2e.space import NAME, REVISION, SIMULATOR, Space, all_ready, condition
 from unit.download.models import ADAPTER_WANTED, CONFIG, adapter, safetensors
 
 pytestmark = pytest.mark.timeout(300)
@@ -281,11 +280,6 @@ def test_from_the_hub_to_a_drain_under_load(space: Space, hub: str, volume: str)
     space.settle("llama")
     assert sent(space) == fetched, "every pod was served out of the cache"
     assert space.runs("llama") == runs, "nothing is run again"
-
-
-def all_ready(pods: Mapping[str, Object], count: int) -> bool:
-    ready = [condition(pod, "Ready").get("status") == "True" for pod in pods.values()]
-    return ready == [True] * count
 
 
 def test_a_model_and_its_adapter_out_of_an_image(

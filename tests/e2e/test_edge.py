@@ -6,15 +6,14 @@ The tests share one resource, and each leaves it proven.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from cluster.provider import Provider
-from e2e.load import assert_nothing_lost, streams
+from e2e.clients import assert_nothing_lost, http_status, streams
 from e2e.resources import model, resource
-from e2e.space import NAME, REVISION, Space, condition, namespace
+from e2e.space import NAME, REVISION, Space, all_ready, condition, namespace
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -40,25 +39,8 @@ def space(installed: Provider) -> Iterator[Space]:
         yield made
 
 
-def ready(pod: Mapping[str, Any]) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
-
-
 def selected(space: Space) -> str:
     return str(space.get("service", LLAMA)["spec"]["selector"][REVISION])
-
-
-def status_without(space: Space, headers: str) -> str:
-    """The HTTP status of /v1/models with that header."""
-    script = (
-        "import sys, urllib.request, urllib.error\n"
-        "name, _, value = sys.argv[2].partition(': ')\n"
-        "request = urllib.request.Request(sys.argv[1], headers={name: value} if name else {})\n"
-        "try: print(urllib.request.urlopen(request, timeout=10).status)\n"
-        "except urllib.error.HTTPError as error: print(error.code)\n"
-    )
-    url = f"http://{LLAMA}:8000/v1/models"
-    return space.kubectl("exec", "client", "--", "python3", "-c", script, url, headers).strip()
 
 
 def test_a_secret_that_is_missing_is_named_and_waited_for(space: Space) -> None:
@@ -72,9 +54,10 @@ def test_a_secret_that_is_missing_is_named_and_waited_for(space: Space) -> None:
 
 
 def test_the_key_opens_and_nothing_else_does(space: Space) -> None:
-    assert status_without(space, "") == "401"
-    assert status_without(space, "Authorization: Bearer another") == "401"
-    assert status_without(space, f"Authorization: Bearer {KEY}") == "200"
+    url = f"http://{LLAMA}:8000/v1/models"
+    assert http_status(space, url) == 401
+    assert http_status(space, url, "another") == 401
+    assert http_status(space, url, KEY) == 200
     smoke = space.status(LLAMA)["validation"]["smoke"]
     assert smoke["result"] == "Passed"
     (report,) = [run for name, run in space.runs(LLAMA).items() if "-smoke-" in name]
@@ -88,9 +71,7 @@ def test_the_key_opens_and_nothing_else_does(space: Space) -> None:
 def test_fewer_replicas_under_load_lose_no_request(space: Space) -> None:
     space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=2")
     with space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch:
-        watch.until(
-            lambda there: len(there) == 2 and all(map(ready, there.values())), "two are ready"
-        )
+        watch.until(lambda there: all_ready(there, 2), "two are ready")
         space.settle(LLAMA)
         runs = space.runs(LLAMA)
         with streams(space, LLAMA, key=KEY) as told:
@@ -128,9 +109,7 @@ def test_a_drained_node_leaves_one_of_two(space: Space) -> None:
     """The budget, at the real eviction API."""
     space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=2")
     with space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch:
-        there = watch.until(
-            lambda there: len(there) == 2 and all(map(ready, there.values())), "two are ready"
-        )
+        there = watch.until(lambda there: all_ready(there, 2), "two are ready")
     with space.watch("poddisruptionbudgets", f"{NAME}={LLAMA}") as budgets:
         budgets.until(
             lambda items: (

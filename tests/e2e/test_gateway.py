@@ -8,9 +8,9 @@ import pytest
 
 from cluster import traefik
 from cluster.provider import Provider
-from e2e.load import assert_nothing_lost, streams
+from e2e.clients import assert_nothing_lost, http_status, streams
 from e2e.resources import model, resource
-from e2e.space import NAME, REVISION, Space, condition, namespace
+from e2e.space import NAME, REVISION, Space, all_ready, condition, namespace
 from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(900)  # the gateway is built the first time on a machine
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.timeout(900)  # the gateway is built the first time on 
 LLAMA = "llama"
 SECRET = "llama-key"
 KEY = "only-for-friends"
-ASKED = {"model": LLAMA, "prompt": "Hello", "max_tokens": 4}
 GATEWAY = {"name": traefik.GATEWAY, "namespace": traefik.NAMESPACE}
 BY_ROUTE, BY_INGRESS = WAYS = ("route", "ingress")
 
@@ -48,38 +47,11 @@ def space(installed: Provider) -> Iterator[Space]:
         yield made
 
 
-_ASK = """
-import sys, time, urllib.request, urllib.error
-url, key, awaited = sys.argv[1:]
-until = time.monotonic() + 30
-while True:
-    request = urllib.request.Request(url, headers={"Authorization": "Bearer " + key})
-    try:
-        status = urllib.request.urlopen(request, timeout=10).status
-    except urllib.error.HTTPError as error:
-        status = error.code
-    if not awaited or status == int(awaited) or time.monotonic() > until:
-        break
-    time.sleep(0.1)
-print(status)
-"""
-
-
 def answer(
     space: Space, way: str, path: str = "/v1/models", key: str = KEY, *, awaited: int | None = None
 ) -> int:
-    """The HTTP status that a client outside gets.
-
-    Args:
-        space: The client's namespace.
-        way: A name of the gateway.
-        path: What is asked for.
-        key: The API key.
-        awaited: Ask again for half a minute until this comes; the gateway hears of endpoints in its
-            own time.
-    """
-    url, wanted = f"http://{way}.{space.name}.svc{path}", str(awaited or "")
-    return int(space.kubectl("exec", "client", "--", "python3", "-c", _ASK, url, key, wanted))
+    """The HTTP status that a client outside gets, by a name of the gateway."""
+    return http_status(space, f"http://{way}.{space.name}.svc{path}", key, awaited=awaited)
 
 
 def test_nothing_comes_through_before_the_proof(space: Space) -> None:
@@ -111,12 +83,7 @@ def test_fewer_replicas_under_load_lose_no_request(space: Space, way: str) -> No
     """The gateway keeps connections, and hears of endpoints in its own time."""
     with space.watch("pods", f"{NAME}={LLAMA},{REVISION}") as watch:
         space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=2")
-        watch.until(
-            lambda there: (
-                [condition(pod, "Ready").get("status") for pod in there.values()] == ["True"] * 2
-            ),
-            "two are ready",
-        )
+        watch.until(lambda there: all_ready(there, 2), "two are ready")
         with streams(space, LLAMA, server=f"{way}.{space.name}.svc", key=KEY) as told:
             space.kubectl("scale", f"ascendllm/{LLAMA}", "--replicas=1")
             watch.until(lambda there: len(there) == 1, "one is gone")

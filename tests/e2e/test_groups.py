@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,9 +10,9 @@ import pytest
 from cluster import lws
 from cluster.commands import run
 from cluster.provider import Provider
-from e2e.load import assert_nothing_lost, streams
+from e2e.clients import assert_nothing_lost, streams
 from e2e.resources import model, resource
-from e2e.space import Space, condition
+from e2e.space import Space, all_ready, condition
 from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(900)  # the controller is built the first time on a machine
@@ -156,26 +155,22 @@ def test_a_drained_worker_takes_its_group_down_after_its_last_request(
     space.start_client()
     space.wait_for_ready("llama")
     with space.watch("pods", NAME) as watch:
-        before = watch.until(lambda there: ready(there) == 4, "two groups are ready")
+        before = watch.until(lambda there: all_ready(there, 4), "two groups are ready")
         space.wait("poddisruptionbudget/llama", "jsonpath={.status.disruptionsAllowed}=1")
         with streams(space, "llama") as told:
             worker = next(name for name in before if name.endswith("-1-1"))
             assert space.evict(worker) == ""
             watch.until(
-                lambda there: ready(there) == 4 and uid(there[worker]) != uid(before[worker]),
+                lambda there: all_ready(there, 4) and uid(there[worker]) != uid(before[worker]),
                 "the group is made anew",
                 200,
             )
         leader = worker.removesuffix("-1")
-        after = watch.until(lambda there: ready(there) == 4, "two groups are ready")
+        after = watch.until(lambda there: all_ready(there, 4), "two groups are ready")
     assert_nothing_lost(told)
     assert uid(after[leader]) != uid(before[leader])
     other = f"{leader.removesuffix('1')}0"
     assert uid(after[other]) == uid(before[other])
-
-
-def ready(pods: Mapping[str, Object]) -> int:
-    return sum(condition(pod, "Ready").get("status") == "True" for pod in pods.values())
 
 
 def uid(pod: Object) -> str:
