@@ -6,7 +6,7 @@ What costs a request more than once is kept at hand here, in caches that may be 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,14 +23,17 @@ from ascendllm.decide.needs import (
     RequestsNeeded,
 )
 from ascendllm.desired import names
+from ascendllm.desired.workload import WORKLOADS
 from ascendllm.kube.capacity import Capacity
 from ascendllm.kube.cluster import Cluster, Object
 from ascendllm.kube.findings import Findings
 from ascendllm.kube.kinds import CHILDREN, FILLING
+from ascendllm.kube.nodes import NodeCache
 from ascendllm.kube.optional import OptionalKinds
 from ascendllm.kube.pod_logs import PodLogs
+from ascendllm.kube.pod_owners import PodOwners
 from ascendllm.kube.run_cache import RunCache
-from ascendllm.state.observed import Observed
+from ascendllm.state.observed import Observed, is_serving
 
 __all__ = ["Key", "Observer", "owned_by"]
 
@@ -55,8 +58,10 @@ class Observer:
         self.runs = RunCache(cluster)
         self.optional = OptionalKinds(cluster)
         self._cluster = cluster
-        self._capacity = Capacity(cluster)
+        self._nodes = NodeCache(cluster)
+        self._capacity = Capacity(cluster, self._nodes)
         self._logs = PodLogs(cluster)
+        self._owners = PodOwners(cluster)
         self._findings = findings
         self._clock = clock
 
@@ -66,25 +71,34 @@ class Observer:
         self.optional.forget(key)
         self._findings.forget(key)
 
+    def nothing_of(self, resource: Object) -> Observed:
+        """The resource before any of its objects was looked at."""
+        return Observed(resource, self._clock())
+
     async def observe(self, resource: Object) -> Observed:
         """The resource and its objects."""
         namespace, name = resource["metadata"]["namespace"], resource["metadata"]["name"]
-        selector = _selector(name)
+        uid, selector = resource["metadata"]["uid"], _selector(name)
+
+        def is_ours(item: Object) -> bool:
+            return owned_by(uid, item)
+
         lists = await asyncio.gather(
             *(
-                self.runs.list(namespace, selector)
+                self.runs.list(namespace, selector, is_ours)
                 if kind == "ConfigMap"
-                else self._cluster.list(kind, namespace, selector)
+                else self._cluster.list(
+                    kind, namespace, selector, where=_any if kind == "Pod" else is_ours
+                )
                 for kind in CHILDREN
             )
         )
         optional, absent = await self.optional.list((namespace, name))
-        listed = {**dict(zip(CHILDREN, lists, strict=True)), **optional}
-        uid = resource["metadata"]["uid"]
         objects = {
-            kind: tuple(item for item in items if kind == "Pod" or owned_by(uid, item))
-            for kind, items in listed.items()
+            **dict(zip(CHILDREN, lists, strict=True)),
+            **{kind: tuple(filter(is_ours, items)) for kind, items in optional.items()},
         }
+        objects["Pod"] = await self._pods(namespace, objects, absent)
         observed = Observed(
             resource,
             self._clock(),
@@ -96,12 +110,27 @@ class Observer:
         self._findings.note((namespace, name), observed.pods)
         return observed
 
+    async def _pods(
+        self,
+        namespace: str,
+        objects: Mapping[str, tuple[Object, ...]],
+        absent: Collection[str],
+    ) -> tuple[Object, ...]:
+        """The pods, without those that only bear the labels of serving pods."""
+        workloads = {
+            item["metadata"]["uid"] for kind in WORKLOADS for item in objects.get(kind, ())
+        }
+        pods = objects["Pod"]
+        serving = [pod for pod in pods if is_serving(pod)]
+        ours = await self._owners.owned(namespace, serving, workloads, absent)
+        return (*(pod for pod in pods if not is_serving(pod)), *ours)
+
     async def look_up(self, needed: LookupNeeded, observed: Observed) -> Observed:
         """The same with what a decision lacked."""
         namespace = observed.resource["metadata"]["namespace"]
         match needed:
             case NodesNeeded():
-                return replace(observed, nodes=await self._cluster.list("Node"))
+                return replace(observed, nodes=await self._nodes.list())
             case PeerNeeded(name=name):
                 peer = await self._cluster.get(KIND, namespace, name)
                 return replace(observed, peers={**observed.peers, name: peer})
@@ -151,6 +180,10 @@ class Observer:
 def owned_by(uid: str, item: Object) -> bool:
     """Whether an object is of the resource with this uid."""
     return any(ref.get("uid") == uid for ref in item["metadata"].get("ownerReferences") or [])
+
+
+def _any(_: Object) -> bool:
+    return True
 
 
 def _selector(name: str) -> str:

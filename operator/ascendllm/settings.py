@@ -6,25 +6,62 @@ the operator at start with a message that names it: a controller that runs on a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from ascendllm import __version__
 from ascendllm.api.scalars import parse_duration
 from ascendllm.api.sources import DataSource
 from ascendllm.exceptions import SettingsError
 
-__all__ = ["DRIVER_PATHS", "PREFIX", "Settings"]
+__all__ = ["DRIVER_PATHS", "PREFIX", "JobImage", "Settings"]
 
 PREFIX = "ASCENDLLM_"
 
 _ADDRESS = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 """No user, no query: it stands in objects that many may read."""
 
+_REPOSITORY = (
+    r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?"
+    r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+)
+"""A registry and a path in it, as image references are written, without a tag or a digest."""
+
+_SYSTEM_FOLDERS = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/tmp",  # noqa: S108
+    "/usr",
+    "/var/lib/containerd",
+    "/var/lib/docker",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/run",
+    "/var/tmp",  # noqa: S108
+)
+"""Folders of a node that hold its credentials, its programs, its kernel's interfaces or files of
+other pods, or in which every user may create a symlink."""
+
+_DRIVER_FOLDER = PurePosixPath("/usr/local/Ascend")
+"""The NPU driver and toolkit are under /usr, but pods may read them anyway."""
+
+JobImage = Literal["validator", "downloader", "evals"]
+"""The images that the operator's jobs run; each is named like its folder in images/."""
 
 DRIVER_PATHS = ("/usr/local/Ascend/driver/", "/usr/local/dcmi/", "/usr/local/bin/npu-smi")
 """What Ascend Docker Runtime mounts, too (its base.list), with the driver's folder whole: its
@@ -40,7 +77,8 @@ class Settings(BaseModel):
     )
 
     host_path_prefixes: tuple[str, ...] = ()
-    """Folders of the nodes under which a resource may name a host path; none by default."""
+    """Folders of the nodes under which a resource may name a host path; none by default. The node
+    follows symlinks below them, so tenants must not be able to write there."""
 
     runtime_repository: Annotated[str, Field(min_length=1)] = "quay.io/ascend/vllm-ascend"
     """The repository of the vLLM-Ascend images, such as a private mirror's."""
@@ -48,21 +86,26 @@ class Settings(BaseModel):
     runtime_version: Annotated[str, Field(min_length=1)] = "v0.18.0rc1"
     """The version that a resource without `runtime.version` gets when it is first resolved."""
 
-    validator_image: Annotated[str, Field(min_length=1)] = "ascendllm/validator:0.1.0"
+    image_repository: Annotated[str, Field(max_length=200)] | None = None
+    """Where the project's images were pushed, such as `registry.example.com/ascendllm`: fills those
+    of the three settings below that are unset, with the version of this package as the tag. There
+    is no default: a public name that nobody owns is one that anybody can register."""
+
+    validator_image: Annotated[str, Field(min_length=1)] | None = None
     """The image of the validation jobs."""
 
-    evals_image: Annotated[str, Field(min_length=1)] = "ascendllm/evals:0.1.0"
+    evals_image: Annotated[str, Field(min_length=1)] | None = None
     """The image of the evaluations: the validation jobs' with lm-eval."""
 
-    driver_paths: tuple[str, ...] = DRIVER_PATHS
-    """The NPU driver's files on the nodes, mounted where `runtime.driverMounts` is hostPath; a
-    folder's path ends with a slash."""
-
-    downloader_image: Annotated[str, Field(min_length=1)] = "ascendllm/downloader:0.1.0"
+    downloader_image: Annotated[str, Field(min_length=1)] | None = None
     """The image of the jobs that download models."""
 
     downloader_env: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     """Variables of those jobs, such as HTTPS_PROXY and NO_PROXY; no place for secrets."""
+
+    driver_paths: tuple[str, ...] = DRIVER_PATHS
+    """The NPU driver's files on the nodes, mounted where `runtime.driverMounts` is hostPath; a
+    folder's path ends with a slash."""
 
     mmlu_data: DataSource | None = None
     """The MMLU data for resources that name none."""
@@ -101,12 +144,30 @@ class Settings(BaseModel):
                 raise ValueError(f"{prefix!r} must be an absolute path without '..'")
         return value
 
-    @field_validator("driver_paths")
+    @field_validator("host_path_prefixes", "driver_paths")
     @classmethod
     def _not_the_root(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not path.strip("/") for path in value):
-            raise ValueError("'/' is the node's whole disk: name the driver's folders and files")
+        for path in value:
+            if len(PurePosixPath(path).parts) == 1:
+                raise ValueError(f"{path!r} is the node's whole disk: name folders below it")
         return value
+
+    @field_validator("image_repository")
+    @classmethod
+    def _repository(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        repository = value.rstrip("/")
+        registry = repository.partition("/")[0]
+        # A name without a registry is completed with one that the node's configuration chooses,
+        # mostly Docker Hub, where the first part belongs to whoever registers it.
+        is_registry = "." in registry or ":" in registry or registry == "localhost"
+        if not is_registry or re.fullmatch(_REPOSITORY, repository) is None:
+            raise ValueError(
+                f"{value!r} must be a registry and a path in it, without a scheme, a tag or a "
+                "digest, such as registry.example.com/ascendllm or docker.io/example"
+            )
+        return repository
 
     @field_validator("mmlu_data", "downloader_env", mode="before")
     @classmethod
@@ -143,6 +204,28 @@ class Settings(BaseModel):
             {key: environment[PREFIX + key] for key in keys if PREFIX + key in environment}
         )
 
+    def image_of(self, name: JobImage) -> str | None:
+        """The image of the jobs of that name; None if neither of its settings is set."""
+        images: Mapping[JobImage, str | None] = {
+            "validator": self.validator_image,
+            "downloader": self.downloader_image,
+            "evals": self.evals_image,
+        }
+        if images[name] is not None or self.image_repository is None:
+            return images[name]
+        return f"{self.image_repository}/{name}:{__version__}"
+
+    def warnings(self) -> Iterator[str]:
+        """Settings that are valid and dangerous, each as a sentence for the operator's log."""
+        for prefix in self.host_path_prefixes:
+            relation = _relation_to_system(prefix)
+            if relation is not None:
+                yield (
+                    f"hostPathPrefixes: {prefix} {relation}, a system folder of the nodes: every "
+                    "resource may mount what is there, read by root; name a folder that holds only "
+                    "models and data and that no tenant can write to"
+                )
+
     def allows_host_path(self, path: str) -> bool:
         """Whether the path is one of the prefixes or lies under one, by whole components."""
         wanted = PurePosixPath(path)
@@ -151,6 +234,22 @@ class Settings(BaseModel):
         return any(
             wanted.is_relative_to(PurePosixPath(prefix)) for prefix in self.host_path_prefixes
         )
+
+
+def _relation_to_system(prefix: str) -> str | None:
+    """How a prefix meets a system folder, such as `lies under /etc`; None if it meets none."""
+    # Two slashes at the front, which PurePosixPath keeps, mean one to Linux.
+    path = PurePosixPath(f"/{prefix.lstrip('/')}")
+    if path.is_relative_to(_DRIVER_FOLDER):
+        return None
+    for folder in _SYSTEM_FOLDERS:
+        if path == PurePosixPath(folder):
+            return f"is {folder}"
+        if path.is_relative_to(folder):
+            return f"lies under {folder}"
+        if PurePosixPath(folder).is_relative_to(path):
+            return f"contains {folder}"
+    return None
 
 
 def _keys() -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import (
     bench_client,
     download,
+    hostile,
     latency,
     lm_eval,
     machine,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "latency": latency.measure,
     "start": start.measure,
     "rest": rest.measure,
+    "hostile": hostile.measure,
     "mmlu": mmlu.measure,
     "lm-eval": lm_eval.measure,
     "bench": bench_client.measure,

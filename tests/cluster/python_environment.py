@@ -39,6 +39,7 @@ class PythonEnvironment:
         what: What it holds and what that takes, for the person who waits.
         timeout: Seconds after which installing is given up.
         options: Of pip, beside those that hold it to the lock.
+        interpreter: The Python that it is an environment of.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PythonEnvironment:
     what: str
     timeout: float
     options: tuple[str, ...] = ()
+    interpreter: str = sys.executable
 
     def folder(self) -> Path:
         """Where the environment for the tree as it is now belongs, complete or not."""
@@ -69,7 +71,7 @@ class PythonEnvironment:
         started = time.monotonic()
         print(f"installing {self.what} ...", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)])
+        run([self.interpreter, "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
         # Requirements may be overridden, so what the lock names is the whole truth.
         locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
@@ -98,6 +100,8 @@ class PythonEnvironment:
     def _key(self) -> str:
         """16 hex digits that change with the packages, the machine and Python."""
         digest = hashlib.sha256(f"{platform.machine()} {sys.version_info[:2]}\n".encode())
+        if self.interpreter != sys.executable:
+            digest.update(self.interpreter.encode())
         digest.update(self.requirements.read_bytes())
         return digest.hexdigest()[:16]
 

@@ -243,7 +243,7 @@ def test_a_full_volume_and_a_missing_secret_are_told(
     space.apply(resource(space, "llama", hub, tokenSecret=secret))
     status = space.until("llama", "SecretMissing")
     told = next(c for c in status["conditions"] if c["type"] == "Ready")["message"]
-    assert 'secret "hub-token" not found' in told
+    assert "secret 'hub-token' not found" in told
     space.kubectl("create", "secret", "generic", "hub-token", "--from-literal=token=abc")
     status = space.until("llama", "VolumeFull")
     told = next(c for c in status["conditions"] if c["type"] == "Ready")["message"]

@@ -94,7 +94,7 @@ def test_a_slice_of_hamis_once_its_runtime_class_is_there(
     )
     status = space.until("hami", "PodsRefused")
     (told,) = [c["message"] for c in status["conditions"] if c["type"] == "Ready"]
-    assert 'RuntimeClass "ascend" not found' in told
+    assert "RuntimeClass 'ascend' not found" in told
 
     space.apply(runtime_class)
     space.wait_for_ready("hami")

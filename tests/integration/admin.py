@@ -10,6 +10,7 @@ from typing import Any
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
 
+from ascendllm.exceptions import ClusterError
 from ascendllm.kube.client import ApiServer
 from ascendllm.kube.kinds import path
 
@@ -24,6 +25,15 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 
 class Admin(ApiServer):
     """The operator's client with the rest of the verbs; kubectl takes half a second a call."""
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
+        """The whole object, other managers' managedFields included."""
+        try:
+            return await self._request("GET", path(kind, namespace, name))
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def kubectl_apply(self, item: Object) -> dict[str, Any]:
         """As `kubectl apply --server-side` does it: unknown fields are refused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ascendllm.kube.client import ApiServer
@@ -32,6 +32,10 @@ class Mortal:
 
     async def list(self, *about: Any, **form: Any) -> tuple[Object, ...]:
         return await self._api.list(*about, **form)
+
+    async def each(self, *about: Any, **form: Any) -> AsyncIterator[Object]:
+        async for item in self._api.each(*about, **form):
+            yield item
 
     async def log(self, *about: Any, **form: Any) -> str:
         return await self._api.log(*about, **form)

@@ -74,11 +74,20 @@ class OperatorProcess:
                 await asyncio.sleep(0.05)
         return self.process.returncode
 
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._port}{path}"
+
+    def peak_memory(self) -> int:
+        """The most bytes that were resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+
     async def get(self, path: str) -> str | None:
         """What it answers with success; None where it does not."""
         async with httpx.AsyncClient(trust_env=False) as client:
             try:
-                answer = await client.get(f"http://127.0.0.1:{self._port}{path}", timeout=5)
+                answer = await client.get(self.url(path), timeout=5)
             except httpx.HTTPError:
                 return None
         return answer.text if answer.is_success else None

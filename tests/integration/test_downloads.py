@@ -426,7 +426,7 @@ async def test_a_missing_secret_is_named_and_another_one_tried(world: World) -> 
     await world.set_status("Pod", pod, waits_for_a_secret("nope"))
     await world.settle()
     assert (await world.conditions())["Stalled"] == "True/SecretMissing"
-    assert 'secret "nope" not found' in await world.message()
+    assert "secret 'nope' not found" in await world.message()
     await world.apply(of_hub(model=with_token("hub")))
     await world.reconcile()
     await until_gone(world, job["metadata"]["name"])

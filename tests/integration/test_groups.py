@@ -12,7 +12,7 @@ from ascendllm.desired import names
 from ascendllm.exceptions import ClusterError
 from ascendllm.settings import Settings
 from integration.admin import Admin
-from integration.world import World, resource
+from integration.world import FINALIZER, World, controller, resource
 
 SMOKE = {"smoke": {}}
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -85,21 +85,40 @@ async def group(world: World) -> dict[str, Any]:
     return found
 
 
+def stateful_set(name: str, owner: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
+    labels = pod["metadata"]["labels"]
+    template = {"metadata": {"labels": labels}, "spec": pod["spec"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {
+            "name": name,
+            "finalizers": [FINALIZER],
+            "ownerReferences": [controller(owner)],
+        },
+        "spec": {"serviceName": "", "selector": {"matchLabels": labels}, "template": template},
+    }
+
+
 async def make_pods(world: World) -> list[str]:
     """What the controller and a kubelet would do for one group."""
     item = await group(world)
     spec = item["spec"]["leaderWorkerTemplate"]
     made = []
+    above = item
     for suffix, role in (("-0", "leaderTemplate"), ("-0-1", "workerTemplate")):
         pod = copy.deepcopy(spec[role])
         pod |= {"apiVersion": "v1", "kind": "Pod"}
+        # The controller's StatefulSets: of the leaders, and of the workers of each leader.
+        above = await world.create(stateful_set(item["metadata"]["name"] + suffix, above, pod))
         pod["metadata"] |= {
             "name": item["metadata"]["name"] + suffix,
+            "ownerReferences": [controller(above)],
             "annotations": {"leaderworkerset.sigs.k8s.io/size": str(spec["size"])},
         }
         pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/group-index"] = "0"
         pod["spec"]["nodeName"] = "node"
-        await world.create(pod)
+        above = await world.create(pod)
         await world.report(pod["metadata"]["name"])
         made.append(pod["metadata"]["name"])
     return made

@@ -40,8 +40,17 @@ def test_the_demo_pulls_nothing(control_plane: ControlPlane) -> None:
     pod = items["Deployment", "ascendllm-operator"]["spec"]["template"]["spec"]
     settings = items["ConfigMap", "ascendllm-operator"]["data"]
     images = [container["image"] for container in pod["containers"]]
-    images += [settings["validatorImage"], settings["runtimeRepository"]]
+    images += [settings["runtimeRepository"], f"{settings['imageRepository']}/"]
     assert all(image.startswith("localhost/ascendllm/") for image in images)
+    assert not any(settings[f"{name}Image"] for name in ("validator", "downloader", "evals"))
+
+
+def test_the_base_runs_no_image_that_can_be_pulled(control_plane: ControlPlane) -> None:
+    items = rendered(control_plane, MANIFESTS / "base")
+    pod = items["Deployment", "ascendllm-operator"]["spec"]["template"]["spec"]
+    assert [container["image"].split("/")[0] for container in pod["containers"]] == [
+        "registry.invalid"
+    ]
 
 
 def test_the_api_server_takes_the_examples(control_plane: ControlPlane) -> None:

@@ -129,6 +129,7 @@ async def test_one_resource_that_cannot_be_helped_does_not_hold_up_the_others(
     ("key", "value"),
     [
         ("ASCENDLLM_hostPathPrefixes", "relative"),
+        ("ASCENDLLM_imageRepository", "ascendllm"),
         ("ASCENDLLM_mmluData", "{pvc: {}}"),
         ("ASCENDLLM_mmluData", "{"),
     ],

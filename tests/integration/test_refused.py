@@ -50,7 +50,7 @@ async def nodes(admin: Admin) -> AsyncIterator[Nodes]:
 
 
 async def test_an_unknown_generation_and_after_the_node_is_labelled(
-    world: World, nodes: Nodes
+    world: World, nodes: Nodes, settings: Settings
 ) -> None:
     npu = {"resource": nodes.resource, "count": 1}
     await world.apply(resource(validation=SMOKE, npu=npu))
@@ -59,12 +59,14 @@ async def test_an_unknown_generation_and_after_the_node_is_labelled(
     assert "no node offers" in await world.message()
 
     node = await nodes.add(None)
+    world.operate(settings)  # the same operator lists them again after ten seconds
     await world.settle()
     assert node in await world.message()
     assert "label the nodes" in await world.message()
     assert await world.children("Deployment") == []
 
     await nodes.label(node, "Ascend910")
+    world.operate(settings)
     await world.settle()
     deployment = (await world.children("Deployment"))[0]
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -180,6 +182,25 @@ async def test_no_data_set_is_told_before_an_npu_is_taken(world: World) -> None:
     assert (await world.conditions())["Stalled"] == "True/NoDataset"
     assert "mmluData" in await world.message()
     assert await world.children("Deployment") == []
+
+
+async def test_an_unset_image_is_told_before_an_npu_is_taken(world: World) -> None:
+    world.operate(Settings.from_mapping({**SETTINGS, "validatorImage": ""}))
+    await world.apply(resource())
+    await world.settle()
+    assert (await world.conditions())["Stalled"] == "True/ImageNotConfigured"
+    assert "validatorImage" in await world.message()
+    assert await world.children("Deployment") == []
+
+
+async def test_an_operator_without_images_leaves_what_is_proven_alone(world: World) -> None:
+    await world.apply(resource(validation=SMOKE))
+    await world.prove(checks=("smoke",))
+    before = await world.versions()
+    unset = dict.fromkeys(("validatorImage", "downloaderImage", "evalsImage"), "")
+    world.operate(Settings.from_mapping({**SETTINGS, **unset}))
+    await world.settle()
+    assert await world.versions() == before
 
 
 async def test_another_operator_restarts_nothing(world: World) -> None:

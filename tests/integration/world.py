@@ -24,7 +24,16 @@ from cluster.control_plane import ControlPlane
 from integration.admin import Admin
 from integration.mortal import Killed, Mortal
 
-__all__ = ["FIGURES", "IMAGE_ID", "SETTINGS", "World", "resource", "serving"]
+__all__ = [
+    "FIGURES",
+    "FINALIZER",
+    "IMAGE_ID",
+    "SETTINGS",
+    "World",
+    "controller",
+    "resource",
+    "serving",
+]
 
 IMAGE_ID = "sha256:" + "a" * 64
 
@@ -33,6 +42,7 @@ SETTINGS = {
     "runtimeRepository": "registry.test/vllm-ascend",
     "validatorImage": "registry.test/validator:1",
     "downloaderImage": "registry.test/downloader:1",
+    "evalsImage": "registry.test/evals:1",
     "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
 }
 
@@ -78,6 +88,7 @@ spec:
     mmlu: {baseline: {value: 66.7, average: macro}}
 """
 
+FINALIZER = "ascendllm.test/pods-stay"
 LOADING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 
 
@@ -97,6 +108,17 @@ def serving(pod: Mapping[str, Any]) -> bool:
     return names.REVISION in pod["metadata"]["labels"]
 
 
+def controller(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The reference by which an object is another's controller."""
+    return {
+        "apiVersion": item["apiVersion"],
+        "kind": item["kind"],
+        "name": item["metadata"]["name"],
+        "uid": item["metadata"]["uid"],
+        "controller": True,
+    }
+
+
 class World:
     """A namespace with a resource in it, and the moves of everything that is not the operator."""
 
@@ -106,6 +128,8 @@ class World:
         self.namespace = namespace
         self._api = api
         self._offset = timedelta()
+        self.foreign: set[str] = set()
+        """Names of objects of somebody else's with a resource's labels."""
         self.findings = Findings()
 
     def clock(self) -> datetime:
@@ -217,6 +241,7 @@ class World:
         return [
             copy.deepcopy(dict(item))
             for item in await self.admin.list(kind, self.namespace, f"{names.NAME}={name}")
+            if item["metadata"]["name"] not in self.foreign
         ]
 
     async def names_of(self, kind: str, name: str = "llama") -> set[str]:
@@ -250,7 +275,7 @@ class World:
         wanted: dict[str, tuple[int, dict[str, Any]]] = {}
         for deployment in await self.children("Deployment", name):
             revision = deployment["metadata"]["labels"][names.REVISION]
-            wanted[revision] = deployment["spec"]["replicas"], deployment["spec"]["template"]
+            wanted[revision] = deployment["spec"]["replicas"], deployment
         there = set()
         for pod in await self.serving_pods(name):
             revision = pod["metadata"]["labels"][names.REVISION]
@@ -259,11 +284,12 @@ class World:
                 await self.remove("Pod", pod["metadata"]["name"])
             else:
                 there.add(pod["metadata"]["name"])
-        for revision, (count, template) in wanted.items():
+        for revision, (count, deployment) in wanted.items():
+            replica_set = await self.replica_set(deployment) if count else {}
             for number in range(count):
                 pod_name = f"{name}-{revision}-{number}"
                 if pod_name not in there:
-                    await self._create_pod(pod_name, template)
+                    await self._create_pod(pod_name, replica_set)
                 await self.report(
                     pod_name,
                     ready=ready,
@@ -273,10 +299,39 @@ class World:
                     facts=facts,
                 )
 
-    async def _create_pod(self, pod_name: str, template: Mapping[str, Any]) -> None:
+    async def replica_set(self, deployment: Mapping[str, Any]) -> dict[str, Any]:
+        """The ReplicaSet of a Deployment, created or adopted.
+
+        Its finalizer keeps it, and so its pods, when the Deployment goes: pods end when a test says
+        so, and not when the garbage collector gets to them.
+        """
+        name = deployment["metadata"]["name"]
+        owners = {"ownerReferences": [controller(deployment)]}
+        found = await self.find("ReplicaSet", name)
+        if found is not None:
+            if found["metadata"]["ownerReferences"] != owners["ownerReferences"]:
+                await self.edit("ReplicaSet", name, {"metadata": owners})
+            return found
+        template = deployment["spec"]["template"]
+        selector = {"matchLabels": template["metadata"]["labels"]}
+        return await self.create(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "ReplicaSet",
+                "metadata": {"name": name, "finalizers": [FINALIZER], **owners},
+                "spec": {"replicas": 0, "selector": selector, "template": template},
+            }
+        )
+
+    async def _create_pod(self, pod_name: str, replica_set: Mapping[str, Any]) -> None:
+        template = replica_set["spec"]["template"]
         spec = copy.deepcopy(template["spec"])
         spec["nodeName"] = "node"
-        metadata = {"name": pod_name, "labels": template["metadata"]["labels"]}
+        metadata = {
+            "name": pod_name,
+            "labels": template["metadata"]["labels"],
+            "ownerReferences": [controller(replica_set)],
+        }
         await self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
     async def report(

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ import ascendllm
 from ascendllm.api.crd import GROUP, KIND, VERSION
 from ascendllm.api.spec import Spec
 from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
-from ascendllm.settings import PREFIX, Settings
+from ascendllm.settings import PREFIX, JobImage, Settings
 from cluster.imaging.catalogue import catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,6 +28,8 @@ OPERATOR_MAY = {
     "ascendllm.io/ascendllms/status": {"patch"},
     "apps/controllerrevisions": CHILD,
     "apps/deployments": CHILD,
+    "apps/replicasets": {"get"},
+    "apps/statefulsets": {"get"},
     "leaderworkerset.x-k8s.io/leaderworkersets": CHILD - {"watch"},
     "batch/jobs": CHILD,
     "/configmaps": CHILD,
@@ -118,11 +121,12 @@ def test_nothing_is_run_as_latest() -> None:
 
 def test_the_images_have_the_version_of_the_package() -> None:
     version = ascendllm.__version__
-    assert pod_spec()["containers"][0]["image"] == f"ascendllm/operator:{version}"
+    image = f"registry.invalid/ascendllm/operator:{version}"
+    assert pod_spec()["containers"][0]["image"] == image
     demo = documents(DEMO / "kustomization.yaml")[0]
     assert demo["images"] == [
         {
-            "name": "ascendllm/operator",
+            "name": "registry.invalid/ascendllm/operator",
             "newName": "localhost/ascendllm/operator",
             "newTag": version,
         }
@@ -133,12 +137,44 @@ def test_the_demo_runs_what_is_built() -> None:
     built = {image.folder: image.reference for image in catalogue()}
     demo = documents(DEMO / "kustomization.yaml")[0]["images"][0]
     settings = documents(DEMO / "settings.yaml")[0]["data"]
+    jobs = Settings.from_mapping(settings)
     model = documents(REPOSITORY / "manifests/examples/meta-llama-3-1-8b.yaml")[0]["spec"]
     generation = model["npu"]["generation"].lower()
-    simulated = f"{settings['runtimeRepository']}:{model['runtime']['version']}-{generation}"
+    simulated = f"{jobs.runtime_repository}:{model['runtime']['version']}-{generation}"
     assert built["operator"] == f"{demo['newName']}:{demo['newTag']}"
-    assert built["validator"] == settings["validatorImage"]
+    for name in get_args(JobImage):
+        assert built[name] == jobs.image_of(name)
     assert built["simulator"] == simulated
+
+
+def test_the_readmes_overlay_is_complete() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^   ```yaml\n(   apiVersion: kustomize.*?)^   ```$", text, re.M | re.S)
+    overlay = yaml.safe_load(block)
+    demo = documents(DEMO / "kustomization.yaml")[0]
+    assert overlay["resources"] == demo["resources"]
+    assert overlay["replacements"] == demo["replacements"]
+    [image], [shown] = overlay["images"], demo["images"]
+    assert image["name"] == shown["name"]
+    [patch] = overlay["patches"]
+    patched = yaml.safe_load(patch["patch"])
+    assert patched["metadata"] == documents(DEMO / "settings.yaml")[0]["metadata"]
+    settings = Settings.from_mapping(base_object("ConfigMap")["data"] | patched["data"])
+    version = ascendllm.__version__
+    own = [settings.image_of(name) for name in get_args(JobImage)]
+    assert own == [f"registry.example.com/ascendllm/{n}:{version}" for n in get_args(JobImage)]
+    assert f"{image['newName']}:{image['newTag']}" == (
+        f"{settings.image_repository}/operator:{version}"
+    )
+
+
+def test_the_base_names_no_image_that_somebody_could_register() -> None:
+    """A name without a registry is Docker Hub's, and `ascendllm` there belongs to nobody yet."""
+    settings = Settings.from_mapping(base_object("ConfigMap")["data"])
+    assert [settings.image_of(name) for name in get_args(JobImage)] == [None, None, None]
+    for file in BASE.glob("*.yaml"):
+        for text in (text for item in documents(file) for text in strings(item)):
+            assert not text.startswith(("ascendllm/", "docker.io/")), f"{file}: {text}"
 
 
 def test_the_base_settings_are_the_defaults_and_name_every_key() -> None:

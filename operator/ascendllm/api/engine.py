@@ -60,11 +60,11 @@ class Engine(ResourceModel):
     """Fills unset fields for a purpose: latency (maxNumSeqs 8, maxNumBatchedTokens 2048), balanced
     (128, 8192) or throughput (512, 16384). NPUs and parallelism stay as they are."""
 
-    additional_config: dict[str, Any] | None = None
-    """vLLM-Ascend's own settings (--additional-config)."""
+    additional_config: Annotated[dict[str, Any], Field(max_length=256)] | None = None
+    """vLLM-Ascend's own settings (--additional-config); at most 64 KiB and 32 levels deep."""
 
-    compilation_config: dict[str, Any] | None = None
-    """vLLM's compilation settings (--compilation-config)."""
+    compilation_config: Annotated[dict[str, Any], Field(max_length=256)] | None = None
+    """vLLM's compilation settings (--compilation-config); at most 64 KiB and 32 levels deep."""
 
     loras: Loras | None = None
     """LoRA adapters that are served under names of their own. Ranks above 16 need

@@ -30,6 +30,7 @@ __all__ = [
     "now",
     "one_line",
     "read_result",
+    "readable_json",
     "rounded",
     "terse",
     "writable",
@@ -138,6 +139,14 @@ def compact_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def readable_json(value: object) -> str:
+    """Indented JSON for a terminal: what is not printable is escaped, and nothing is lost."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
 def read_result(text: str, limit: int = RESULT_BYTES) -> CheckResult:
     """Read what a job wrote.
 
@@ -201,10 +210,13 @@ def terse(result: CheckResult, limit: int = TERMINATION_BYTES) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks, control characters and lone surrogates.
+    """A text without line breaks, control characters, invisible characters and lone surrogates.
 
-    Messages quote servers, and end in terminals, events and conditions.
+    Messages quote servers, and end in terminals, events and conditions. What `str.isprintable`
+    takes for printable holds no escape sequence and nothing that changes the order of letters.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else " " for c in str(writable(text)))
 
 

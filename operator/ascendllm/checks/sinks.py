@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from ascendllm.checks.result import CheckResult, writable
+from ascendllm.checks.result import CheckResult, one_line, writable
 from ascendllm.exceptions import SpecError
 
 __all__ = [
@@ -218,4 +218,4 @@ def _mode(path: Path) -> int:
 
 def warn(message: str) -> None:
     """A line for the person or the log."""
-    print(f"ascendllm validate: {message}", file=sys.stderr, flush=True)
+    print(f"ascendllm validate: {one_line(message)}", file=sys.stderr, flush=True)

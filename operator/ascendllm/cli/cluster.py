@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ascendllm.checks.result import one_line
 from ascendllm.exceptions import AscendError
 from ascendllm.kube.client import ApiServer, connect
 
@@ -39,7 +40,7 @@ def with_cluster(kubeconfig: str | None, work: Callable[[ApiServer], Awaitable[N
     try:
         asyncio.run(run())
     except AscendError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(one_line(str(error))) from error
     except KeyboardInterrupt:
         raise click.Abort from None
 

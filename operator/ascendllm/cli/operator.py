@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 import click
@@ -13,6 +14,8 @@ from ascendllm.runtime.process import Options, run_operator
 from ascendllm.settings import Settings
 
 __all__ = ["command"]
+
+logger = logging.getLogger(__name__)
 
 
 @click.command("operator")
@@ -49,6 +52,8 @@ def command(
     configure_logs(log_level)
     try:
         settings = Settings.from_environment(os.environ)
+        for warning in settings.warnings():
+            logger.warning(warning)
         asyncio.run(run_operator(settings, Options(kubeconfig, namespace, port, resync)))
     except SettingsError as error:
         raise click.ClickException(str(error)) from error

@@ -17,6 +17,7 @@ from ascendllm.api.parse import parse_spec, require_name
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
 from ascendllm.decide.decision import Decision, decide
+from ascendllm.decide.job_images import IMAGE_NOT_CONFIGURED
 from ascendllm.decide.needs import CachesNeeded, FillingNeeded
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
@@ -30,12 +31,20 @@ from ascendllm.state.observed import Observed
 
 __all__ = ["command"]
 
-_UNJUDGED = Settings(
-    host_path_prefixes=("/",),
-    mmlu_data=DataSource(image="not-known"),
-    prometheus_address="http://not-known",
-)
-"""Settings that refuse nothing, for where the operator's own are not known."""
+
+class _UnknownSettings(Settings):
+    """Settings that refuse nothing but unconfigured images, for when `--settings` is not given."""
+
+    mmlu_data: DataSource | None = DataSource(image="not-known")
+    prometheus_address: str | None = "http://not-known"
+
+    def allows_host_path(self, path: str) -> bool:
+        """Whether some prefix could allow the path."""
+        return ".." not in path.split("/")
+
+
+_UNKNOWN_REPOSITORY = "registry.invalid/ascendllm"
+"""Stands for the operator's images while its settings are unknown; nobody can pull from it."""
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -58,8 +67,8 @@ _NOBODY = "00000000-0000-0000-0000-000000000000"
     "--settings",
     "settings_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The operator's settings: its ConfigMap, or the mapping in it. Without, host paths are "
-    "not judged.",
+    help="The operator's settings: its ConfigMap, or the mapping in it. Without it, host paths and "
+    "the images of jobs are not judged.",
 )
 def command(source: Any, generation: str | None, settings_file: Path | None) -> None:
     """Print the objects that the operator would apply first, as YAML; warnings go to stderr.
@@ -91,7 +100,7 @@ def _render(
             f"{name}: spec.npu.generation is auto, and there are no nodes to read it from: give "
             "--generation, or set the field",
         )
-    items, decision = _applied(owner, spec, settings)
+    items, decision = _applied_or_warned(owner, spec, settings)
     generation = decision.revision.resolved.get("generation") if decision.revision else None
     for warning in remarks(spec, generation):
         click.echo(f"{name}: warning: {warning}", err=True)
@@ -99,6 +108,25 @@ def _render(
         shown = {**item["metadata"]}
         shown.pop("ownerReferences", None)
         yield {**item, "metadata": shown}
+
+
+def _applied_or_warned(
+    owner: Owner, spec: Spec, settings: Settings
+) -> tuple[list[Mapping[str, Any]], Decision]:
+    """As `_applied`, but an image that unknown settings may name is only a warning."""
+    try:
+        return _applied(owner, spec, settings)
+    except SpecError as problem:
+        if problem.reason != IMAGE_NOT_CONFIGURED or not isinstance(settings, _UnknownSettings):
+            raise
+        click.echo(
+            f"{owner.name}: warning: without --settings FILE the operator's images are unknown, "
+            f"and jobs are printed with images of {_UNKNOWN_REPOSITORY}; an operator whose "
+            f"settings name none says: {problem.message.removeprefix(f'{owner.name}: ')}",
+            err=True,
+        )
+    placeholder = settings.model_copy(update={"image_repository": _UNKNOWN_REPOSITORY})
+    return _applied(owner, spec, placeholder)
 
 
 def _applied(
@@ -126,7 +154,10 @@ def _applied(
             observed = replace(observed, shared={"Job": (), **observed.shared})
             continue
         if decision.problem is not None:
-            raise SpecError(decision.problem.reason, f"{owner.name}: {decision.problem.message}")
+            raise _refusal(owner, decision.problem.reason, decision.problem.message)
+        stalled = next((item.stage for item in decision.downloads if item.stalled), None)
+        if stalled is not None:
+            raise _refusal(owner, stalled.reason, stalled.message)
         new = [item for item in decision.plan.apply if _key(item) not in found]
         found |= {_key(item): item for item in new}
         shared = {
@@ -142,6 +173,10 @@ def _applied(
             for item in shared["ConfigMap"]
         )
         observed = replace(observed, shared=shared)
+
+
+def _refusal(owner: Owner, reason: str, message: str) -> SpecError:
+    return SpecError(reason, f"{owner.name}: {reason}: {message}")
 
 
 def _key(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -179,7 +214,7 @@ def _resources(source: Any) -> Iterator[Mapping[str, Any]]:
 
 def _settings(file: Path | None) -> Settings:
     if file is None:
-        return _UNJUDGED
+        return _UnknownSettings()
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from ascendllm.api.crd import KIND
+from ascendllm.checks.result import readable_json
 from ascendllm.cli.cluster import cluster_options, with_cluster
 from ascendllm.desired.names import child
 from ascendllm.exceptions import ClusterError, SpecError
@@ -42,7 +42,7 @@ def command(name: str, output: str, kubeconfig: str | None, namespace: str) -> N
             raise SpecError("NotFound", f"there is no AscendLLM {name} in namespace {namespace}")
         status = resource.get("status") or {}
         if output == "json":
-            click.echo(json.dumps(status, indent=2, ensure_ascii=False))
+            click.echo(readable_json(status))
             return
         run = ((status.get("validation") or {}).get("mmlu") or {}).get("report")
         stored = await _look(cluster, "ConfigMap", namespace, run) if run else {}

@@ -6,7 +6,8 @@ One pass, in this order:
 2. `policies`: may this spec be acted on at all? Small named checks, each with reason and remedy.
 3. `revision`, `resolving`: which revision is the spec's: a kept one, or one resolved (image, chips)
    and rendered now.
-4. `download`: what its pods read that is fetched first; `fit`: what is known not to fit the NPUs.
+4. `job_images`: whether the settings name the images of the jobs that are still to be created.
+   `download`: what its pods read that is fetched first; `fit`: what is known not to fit the NPUs.
 5. `rollout`: which pods should run. Recreate: the old revision is gone before the new one starts;
    BlueGreen: it goes once the new one is served. `stages`: what waiting pods wait for, told so that
    it can be mended.

@@ -23,7 +23,7 @@ from typing import Any
 from ascendllm.decide.context import Context
 from ascendllm.decide.needs import CapacityNeeded
 from ascendllm.decide.plan import Plan, Ref, earliest
-from ascendllm.desired.replaced import replaced_config_map
+from ascendllm.desired.replaced import replaced_config_map, replaced_name
 from ascendllm.state.capacity import Wants, fits_anywhere
 from ascendllm.state.device_faults import SET_ASIDE, Fault, ends_work, unhealthy_devices
 from ascendllm.state.pods import Pod
@@ -91,7 +91,7 @@ def take_care(context: Context) -> Care:
         CapacityNeeded: The nodes must be looked at first.
     """
     observed = context.observed
-    records = read_replacements(observed.of("ConfigMap"))
+    records = read_replacements(observed.find("ConfigMap", replaced_name(context.owner.name)))
     pods = [p for p in observed.pods if not p.terminating and not observed.inherited(p)]
     if context.spec.suspend:
         pods = []

@@ -11,8 +11,9 @@ Of a check's finished runs with its identity the newest gives its result. Two mo
   no verdict: nothing is proven by it, and it is tried again as an Error is.
 - `Error` and `Inconclusive` are tried again, `validation.retries` times, after a growing pause. Not
   so where measuring again would change nothing: a bound that does not suit the figures
-  (`judging.BOUND_REASONS`), a part of the questions (`Subset`), or all of them and a difference
-  from the reference that is too small to tell (`Undecided`).
+  (`judging.BOUND_REASONS`), a part of the questions (`Subset`), all of them and a difference from
+  the reference that is too small to tell (`Undecided`), or a pattern in the spec that does not
+  compile (`BadPattern`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _BLOCKING = frozenset({"dummy", "smoke"})
 """Behind one of these that has not passed, the others would only measure a broken server."""
 
 _VERDICTS = frozenset({"Passed", "Failed"})
-_FOR_GOOD = frozenset({"Subset", "Undecided"})
+_FOR_GOOD = frozenset({"Subset", "Undecided", "BadPattern"})
 _LASTING = BOUND_REASONS | _FOR_GOOD
 """Why there is no verdict, and would be none after another run."""
 _BACKOFF = timedelta(seconds=10)

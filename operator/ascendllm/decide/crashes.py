@@ -11,7 +11,7 @@ from ascendllm.desired import names
 from ascendllm.state.diagnosis import diagnose
 from ascendllm.state.observed import Observed
 from ascendllm.state.pods import CRASHING, Pod
-from ascendllm.state.stage import cut
+from ascendllm.state.stage import cut, quoted
 
 __all__ = ["last_crash"]
 
@@ -49,4 +49,4 @@ def _told(pod: Pod) -> str:
     cause = diagnose(pod.last_words)
     if cause is None:
         return cut(pod.stage.message, _MOST)
-    return cut(f"{cause.reason}: pod {pod.name}: {cause.message}: {cause.line}", _MOST)
+    return cut(f"{cause.reason}: pod {pod.name}: {cause.message}: {quoted(cause.line)}", _MOST)

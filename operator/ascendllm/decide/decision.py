@@ -8,7 +8,7 @@ from typing import Any
 
 from ascendllm.api.spec import Spec
 from ascendllm.decide import policies
-from ascendllm.decide.asked import BEFORE_LOADING, Measures, asked_checks
+from ascendllm.decide.asked import BEFORE_LOADING, asked_checks
 from ascendllm.decide.care import Care, take_care
 from ascendllm.decide.checks import CheckState, Standing, check_states, image_ids
 from ascendllm.decide.context import Context
@@ -16,6 +16,7 @@ from ascendllm.decide.demand import Demand, schedule_notes, standing_demand
 from ascendllm.decide.download import Download, downloads, releases
 from ascendllm.decide.extras import extras
 from ascendllm.decide.fit import downloaded_misfit, fitting
+from ascendllm.decide.job_images import check_image_missing, hold_checks
 from ascendllm.decide.plan import Plan
 from ascendllm.decide.revision import spec_revision
 from ascendllm.decide.rollout import Rollout, roll_out
@@ -44,7 +45,8 @@ class Decision:
 
     Attributes:
         plan: The steps.
-        problem: Why nothing is done; the other attributes are then None or empty.
+        problem: Why the spec is refused. Where nothing at all is done, the revision and most other
+            attributes are None or empty; where only checks are held back, they are set.
         revision: The spec's revision.
         served: The revision that gets traffic once the plan is carried out, or `NOTHING_SERVED`.
         rollout: The spec's revision on its way.
@@ -87,17 +89,28 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
 
     notes = _schedule_notes(owner, spec, revision, observed)
     demand = standing_demand(observed.resource, notes, observed.now)
+    asked = asked_checks(spec, data)
+    # A slot of the schedule raises nothing: what failed is not loaded again every night.
+    stored = image_ids(revision.hash, False, observed)
+    standing = check_states(spec, asked, revision.hash, stored, demand.without_slot(), observed)
+    problem = check_image_missing(spec, standing, observed, settings)
+    # Before a pod takes an NPU. The pods that serve are still looked after, see below.
+    if problem is not None and observed.served != revision.hash:
+        return _left_alone(context, care, problem)
     fetched = downloads(owner, spec, observed, settings, demand)
     problem = downloaded_misfit(fetched, spec, revision, observed)
     if problem is not None:
         return _left_alone(context, care, problem, fetched)
-    asked = asked_checks(spec, data)
-    rollout = _pods(replace(context, demand=demand), revision, asked, fetched)
+    rollout = _pods(replace(context, demand=demand), revision, standing, fetched)
     if rollout.held:
         demand = demand.without_slot()
     context = replace(context, demand=demand, template=revision.template)
     images = image_ids(revision.hash, rollout.available, observed)
     states = check_states(spec, asked, revision.hash, images, demand, observed)
+    problem = check_image_missing(spec, states, observed, settings)
+    if problem is not None:
+        # The pods are scaled and repaired as before; only the checks wait.
+        states = hold_checks(states, observed)
     served = served_revision(spec, revision.hash, states, rollout.available, observed)
 
     plan = Plan(
@@ -129,7 +142,7 @@ def decide(owner: Owner, spec: Spec, observed: Observed, settings: Settings) -> 
         plan += sweep(context, {revision.hash, served, *proven}, loaded, _needed(states))
     plan += care.plan
     plan += releases(owner, spec, observed, plan)
-    return Decision(plan, None, revision, served, rollout, states, demand, care, fetched)
+    return Decision(plan, problem, revision, served, rollout, states, demand, care, fetched)
 
 
 def _left_alone(
@@ -144,17 +157,12 @@ def _left_alone(
 def _pods(
     context: Context,
     revision: Revision,
-    asked: Mapping[str, Measures],
+    standing: Sequence[CheckState],
     fetched: Sequence[Download],
 ) -> Rollout:
     """The spec's revision on its way, and what holds it up."""
     spec, observed = context.spec, context.observed
-    stored = image_ids(revision.hash, False, observed)
-    # What has clients keeps its pods, whatever a new bound says of it. A slot of the schedule
-    # raises nothing: what failed is not loaded again every night.
-    standing = check_states(
-        spec, asked, revision.hash, stored, context.demand.without_slot(), observed
-    )
+    # What has clients keeps its pods, whatever a new bound says of it.
     refuted = observed.served != revision.hash and any(
         state.standing is Standing.FINISHED and not state.passed for state in standing
     )

@@ -21,6 +21,7 @@ from typing import Any
 from ascendllm.api.spec import Spec
 from ascendllm.decide.demand import Demand
 from ascendllm.decide.download_words import held_up_stage, progress_words
+from ascendllm.decide.job_images import download_image
 from ascendllm.decide.needs import CachesNeeded, FillingNeeded
 from ascendllm.decide.plan import Plan, Ref
 from ascendllm.desired import names
@@ -32,6 +33,7 @@ from ascendllm.desired.cache import (
 )
 from ascendllm.desired.downloading import download_access, download_job
 from ascendllm.desired.owner import Owner
+from ascendllm.exceptions import SpecError
 from ascendllm.settings import Settings
 from ascendllm.state.caches import Attempts, CacheRecord, Filling, filling
 from ascendllm.state.observed import Object, Observed
@@ -147,6 +149,10 @@ def _download(
     if spec.suspend and (record is None or not record.complete):
         # No jobs: what is not there yet is not begun.
         return Download(cached, Plan(), Stage("Suspended", "nothing is downloaded"), record=record)
+    image = download_image(cached, settings)
+    if isinstance(image, SpecError) and record is None:
+        # A refused resource gets no claim either.
+        return Download(cached, Plan(), Stage(image.reason, image.message), stalled=True)
     plan = Plan()
     if cached.makes_claim:
         plan += Plan(apply=(cache_claim(owner, cached, claim),))
@@ -166,7 +172,7 @@ def _download(
         return Download(cached, plan + _swept(owner, cached, record, observed), record=record)
     if "Job" not in observed.shared:
         raise FillingNeeded
-    job = [settings.downloader_image, settings.downloader_env]
+    job = [settings.image_of("downloader"), settings.downloader_env]
     asked = names.digest([demand.value, _secrets(cached), _capacity(claim), job])
     return _fill(_Fill(owner, spec, cached, record, observed, settings, asked, plan), claim)
 
@@ -237,6 +243,9 @@ def _fill(fill: _Fill, claim: Object) -> Download:
 
 def _start(fill: _Fill) -> Download:
     """The next job, unless what was tried says that it would fail as well, or later."""
+    image = download_image(fill.cached, fill.settings)
+    if isinstance(image, SpecError):
+        return fill.download(Stage(image.reason, image.message), Plan(), stalled=True)
     attempts, now = fill.attempts, fill.observed.now
     if attempts.count and fill.asked in attempts.tried:
         told = f"{attempts.message}; tried {attempts.count} times"
@@ -252,7 +261,7 @@ def _start(fill: _Fill) -> Download:
         fill.owner.namespace,
         fill.cached,
         fill.record.item,
-        image=fill.settings.downloader_image,
+        image=image,
         attempt=attempts.number + 1,
         asked=fill.asked,
         env=fill.settings.downloader_env,

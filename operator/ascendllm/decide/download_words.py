@@ -40,7 +40,8 @@ def held_up_stage(cached: CachedModel, cause: str, claim: Object) -> tuple[Stage
             "ReadWriteOnce for storage of one node, or give a claimName",
         ), False
     return Stage(
-        "DownloadHeldUp", f"{cause}; see downloaderImage in ConfigMap ascendllm-operator"
+        "DownloadHeldUp",
+        f"{cause}; see imageRepository and downloaderImage in ConfigMap ascendllm-operator",
     ), False
 
 

@@ -16,6 +16,7 @@ from ascendllm.decide.asked import BEFORE_LOADING, differ_in_tolerance_alone
 from ascendllm.decide.checks import CheckState, Standing, run_hash
 from ascendllm.decide.context import ACCESS, Context
 from ascendllm.decide.demand import next_slot
+from ascendllm.decide.job_images import check_image
 from ascendllm.decide.plan import Handover, Plan, Ref, earliest
 from ascendllm.decide.rollout import Rollout
 from ascendllm.decide.sealing import job_lost, start_deadline
@@ -163,14 +164,15 @@ def _restarts(rollout: Rollout) -> dict[str, int]:
 
 def _with_job(context: Context, run: Run, has_traffic: bool) -> Plan:
     owner = context.owner
+    image = context.settings.image_of(check_image(run.check))
+    assert image is not None, "a check without its image is held back"  # noqa: S101
     job = validation_job(
         owner,
         context.spec,
         check=run.check,
         run=run.run,
         revision=run.revision,
-        image=context.settings.validator_image,
-        evals_image=context.settings.evals_image,
+        image=image,
         mmlu_data=context.mmlu_data,
         has_traffic=has_traffic,
         template=context.template,

@@ -18,7 +18,7 @@ from ascendllm.state.capacity import Wants, extended, shortage
 from ascendllm.state.diagnosis import ORPHANED_MEMORY, diagnose
 from ascendllm.state.observed import Observed
 from ascendllm.state.pods import CRASHING, Pod, Stage, telling
-from ascendllm.state.stage import cut
+from ascendllm.state.stage import cut, quoted
 from ascendllm.state.times import parse_time
 
 __all__ = ["explained", "phases", "with_crash"]
@@ -127,7 +127,8 @@ def _crashing(pod: Pod, observed: Observed) -> Stage:
     return Stage(
         pod.stage.reason,
         cut(
-            f"{cause.reason}: {cause.message}; {pod.stage.message.split(': ', 1)[0]}: {cause.line}"
+            f"{cause.reason}: {cause.message}; {pod.stage.message.split(': ', 1)[0]}: "
+            f"{quoted(cause.line)}"
         ),
     )
 

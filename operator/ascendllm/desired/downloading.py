@@ -10,6 +10,8 @@ from ascendllm.api.spec import Spec
 from ascendllm.desired import names
 from ascendllm.desired.cache import CachedModel
 from ascendllm.desired.job_rights import job_rights
+from ascendllm.desired.job_token import mount_token
+from ascendllm.engine.arguments import escape_argument
 
 __all__ = ["ASKED", "ATTEMPT", "CONTAINER", "download_access", "download_job", "job_name"]
 
@@ -76,7 +78,6 @@ def download_job(
     volume_mount = {"name": "cache", "mountPath": _FOLDER}
     pod: dict[str, Any] = {
         "serviceAccountName": cached.name,
-        "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 10,
@@ -95,7 +96,7 @@ def download_job(
                 "image": image,
                 "args": [
                     "download",
-                    *_arguments(cached),
+                    *(escape_argument(argument) for argument in _arguments(cached)),
                     f"--to={root}",
                     f"--configmap={cached.name}",
                     f"--attempt={attempt}",
@@ -124,6 +125,7 @@ def download_job(
         pod["imagePullSecrets"] = [{"name": secret.name} for secret in pull_secrets]
     if beside is not None:
         pod |= _towards(beside)
+    pod = mount_token(pod, CONTAINER)
     metadata = _metadata(namespace, job_name(cached.name, attempt), cached.name, record)
     metadata["annotations"] = {ASKED: asked, ATTEMPT: str(attempt)}
     return {
@@ -173,7 +175,7 @@ def _arguments(cached: CachedModel) -> list[str]:
         ]
     elif source.s3 is not None:
         options = [
-            source.s3.uri.replace("$", "$$"),
+            source.s3.uri,
             f"--endpoint={source.s3.endpoint}" if source.s3.endpoint else None,
             f"--region={source.s3.region}" if source.s3.region else None,
         ]
@@ -221,7 +223,7 @@ def _copy(cached: CachedModel, root: str, volume_mount: Mapping[str, Any]) -> di
             "-c",
             'test -d "$2/model" || { mkdir -p "$2/partial" && cp -R "$1/." "$2/partial"; }',
             "copy",
-            cached.source.oci.path.replace("$", "$$"),
+            escape_argument(cached.source.oci.path),
             root,
         ],
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ascendllm.desired.sources import Mounted
+from ascendllm.engine.arguments import escape_argument
 
 __all__ = ["CONTAINER", "facts_container"]
 
@@ -141,7 +142,7 @@ def facts_container(
             CONTAINER,
             _SCRIPT.strip() + "\n",
             "/dev/termination-log",
-            *([model.path] if model is not None else []),
+            *([escape_argument(model.path)] if model is not None else []),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,

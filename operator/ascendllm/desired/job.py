@@ -20,10 +20,11 @@ from ascendllm.desired.checks.evals import evals_call
 from ascendllm.desired.checks.mmlu import mmlu_call
 from ascendllm.desired.checks.parity import parity_call
 from ascendllm.desired.checks.smoke import smoke_call
+from ascendllm.desired.job_token import mount_token
 from ascendllm.desired.owner import Owner
 from ascendllm.desired.sources import mount_secret_key, mounted_together
 from ascendllm.desired.template import served_name
-from ascendllm.engine.arguments import PORT
+from ascendllm.engine.arguments import PORT, escape_argument
 
 __all__ = ["validation_job"]
 
@@ -48,7 +49,6 @@ def validation_job(
     run: str,
     revision: str,
     image: str,
-    evals_image: str | None = None,
     mmlu_data: DataSource | None,
     has_traffic: bool,
     template: Mapping[str, Any] | None = None,
@@ -61,8 +61,7 @@ def validation_job(
         check: dummy, smoke, bench, mmlu, evals or parity.
         run: The run's hash.
         revision: The revision that is checked.
-        image: The validator image.
-        evals_image: The image of evals, which holds lm-eval too; the validator's when None.
+        image: The image that holds the check's command: evals has one of its own.
         mmlu_data: The data set of mmlu: the resource's or the operator's.
         has_traffic: Clients use the revision: mmlu and evals then take a quarter of its capacity.
         template: The revision's recorded pod template, for dummy, which brings its own server.
@@ -83,8 +82,7 @@ def validation_job(
         f"--timeout={int(timeout.total_seconds())}",
         f"--run-configmap={name}",
     ]
-    chosen = evals_image if check == "evals" and evals_image is not None else image
-    pod = _pod(name, chosen, arguments, call, validation.job or JobSettings())
+    pod = _pod(name, image, arguments, call, validation.job or JobSettings())
     if spec.runtime.image_pull_secrets:
         pod["imagePullSecrets"] = [
             {"name": secret.name} for secret in spec.runtime.image_pull_secrets
@@ -96,6 +94,7 @@ def validation_job(
         metadata = template["metadata"]
         pod_labels = {**metadata.get("labels", {}), **labels}
         annotations = metadata.get("annotations", {})
+    pod = mount_token(pod, CONTAINER)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -185,7 +184,7 @@ def _pod(
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": image,
-        "args": [_literally(argument) for argument in arguments],
+        "args": [escape_argument(argument) for argument in arguments],
         **({"env": call.env} if call.env else {}),
         "resources": (
             settings.resources.model_dump(by_alias=True, exclude_none=True)
@@ -204,7 +203,6 @@ def _pod(
     }
     pod: dict[str, Any] = {
         "serviceAccountName": name,
-        "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 30,
@@ -231,8 +229,3 @@ def _pod(
             for toleration in settings.tolerations
         ]
     return pod
-
-
-def _literally(argument: str) -> str:
-    """An argument as it is: `$(NAME)` would be replaced by Kubernetes, as in a user's prompt."""
-    return argument.replace("$", "$$")

@@ -7,7 +7,12 @@ from typing import Any
 from ascendllm.desired import names
 from ascendllm.desired.owner import Owner
 
-__all__ = ["replaced_config_map"]
+__all__ = ["replaced_config_map", "replaced_name"]
+
+
+def replaced_name(name: str) -> str:
+    """The name of a resource's record."""
+    return f"{name}-replaced"
 
 
 def replaced_config_map(owner: Owner, key: str, text: str) -> dict[str, Any]:
@@ -21,6 +26,6 @@ def replaced_config_map(owner: Owner, key: str, text: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owner.metadata(f"{owner.name}-replaced", names.labels(owner.name)),
+        "metadata": owner.metadata(replaced_name(owner.name), names.labels(owner.name)),
         "data": {key: text},
     }

@@ -9,6 +9,7 @@ from typing import Any
 from ascendllm.api.model_source import ModelSource, OciSource
 from ascendllm.api.sources import DataFolder, PvcSource, SecretKey
 from ascendllm.desired.part import Part
+from ascendllm.engine.arguments import escape_argument
 
 __all__ = [
     "DATA_PATH",
@@ -127,7 +128,7 @@ def mounted_together(folders: Sequence[Mounted]) -> Part:
 
 def _copied(oci: OciSource, name: str, path: str) -> Mounted:
     """A folder of an image, copied in every pod: image volumes are off in most clusters."""
-    copy = _copying(name, oci.image, oci.path.replace("$", "$$"), _COPY_PATH)
+    copy = _copying(name, oci.image, escape_argument(oci.path), _COPY_PATH)
     # Why it could not be copied is then in the pod's status.
     copy["terminationMessagePolicy"] = "FallbackToLogsOnError"
     return Mounted(

@@ -180,6 +180,8 @@ def _server(
             # A crashed container's last log lines are then in its status, for the diagnosis.
             "terminationMessagePolicy": "FallbackToLogsOnError",
         },
+        # Not escaped: Kubernetes expands $(NAME) in a variable's value too, and users may rely on
+        # it. The value stays in the container's environment, where the server has every key anyway.
         env=[{"name": key, "value": value} for key, value in sorted((runtime.env or {}).items())],
     )
 

@@ -13,13 +13,29 @@ from ascendllm.engine.in_force import in_force
 __all__ = [
     "PORT",
     "adapter_path",
+    "escape_argument",
     "serve_arguments",
     "tensor_parallel_size",
+    "unescape_argument",
     "written",
 ]
 
 PORT = 8000
 """The port that the container listens on, whatever the client Service's port is."""
+
+
+def escape_argument(argument: str) -> str:
+    """The argument as a container's `args` or `command` must hold it to reach the process as it is.
+
+    Kubernetes replaces `$(NAME)` there by the value of the container's variable, and `$$` by `$`.
+    A user's `$(VLLM_API_KEY)` would put the key into the argument list and into the server's log.
+    """
+    return argument.replace("$", "$$")
+
+
+def unescape_argument(argument: str) -> str:
+    """The argument as the process gets it, for one that refers to no variable."""
+    return argument.replace("$$", "$")
 
 
 def tensor_parallel_size(engine: Engine, npus: int) -> int:
@@ -54,6 +70,7 @@ def serve_arguments(
 
     An option whose field is unset or at vLLM's own default is left out, so that the list holds what
     somebody chose. The entry point of the image sources CANN's environment and then executes these.
+    Each argument is escaped, except those of `more`.
 
     Args:
         model_path: The model's folder.
@@ -61,7 +78,8 @@ def serve_arguments(
         engine: As the user wrote it.
         npus: NPUs of a replica.
         generation: The chips', where known.
-        more: Options of the operator that are no field's.
+        more: Options of the operator that are no field's. They may refer to variables of the
+            container, such as `$(VLLM_HOST_IP)`.
     """
     engine = in_force(engine, generation)
     given: list[tuple[str, object]] = [
@@ -87,7 +105,11 @@ def serve_arguments(
     ]
     rendered = [text for flag, value in given if (text := _option(flag, value)) is not None]
     own = written([*_adapters(engine), *(engine.args or [])])
-    return ["vllm", "serve", model_path, *rendered, *more, *own]
+    return [
+        *(escape_argument(argument) for argument in ("vllm", "serve", model_path, *rendered)),
+        *more,
+        *(escape_argument(argument) for argument in own),
+    ]
 
 
 def _adapters(engine: Engine) -> list[str]:

@@ -96,7 +96,8 @@ def as_worker(arguments: Sequence[str], engine: Engine, nodes: int) -> list[str]
     """A command line of `vllm serve` as the other pods run it: they compute and answer no client.
 
     Args:
-        arguments: `vllm serve …`, as all pods have it.
+        arguments: `vllm serve …`, as all pods have it, escaped. The options that are added here
+            refer to variables of the container.
         engine: The sizes.
         nodes: Pods of a replica.
     """

@@ -7,10 +7,14 @@ the API server has an index of; a list of all pods of a cluster may be 100 MB.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
+from collections.abc import Callable
 
 from ascendllm.kube.cluster import Cluster, Object
-from ascendllm.state.capacity import NodeNpus, node_npus
+from ascendllm.kube.nodes import NodeCache
+from ascendllm.kube.shared_answer import SharedAnswer
+from ascendllm.state.capacity import NodeNpus, extended, node_npus
 
 __all__ = ["Capacity"]
 
@@ -24,12 +28,24 @@ class Capacity:
 
     Args:
         cluster: The API server.
+        nodes: The cluster's nodes.
+        fresh_seconds: For how long an answer is used.
+        clock: Seconds that never go back.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        nodes: NodeCache,
+        *,
+        fresh_seconds: float = _FRESH_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._cluster = cluster
-        self._known: dict[str, tuple[float, tuple[NodeNpus, ...]]] = {}
-        self._lock = asyncio.Lock()
+        self._nodes = nodes
+        self._fresh_seconds = fresh_seconds
+        self._clock = clock
+        self._answers: dict[str, SharedAnswer[tuple[NodeNpus, ...]]] = {}
 
     async def of(self, resource: str) -> tuple[NodeNpus, ...]:
         """The nodes that have NPUs of a resource.
@@ -37,23 +53,19 @@ class Capacity:
         Raises:
             ClusterError: The API server refuses or fails.
         """
-        async with self._lock:
-            asked, nodes = self._known.get(resource, (float("-inf"), ()))
-            if time.monotonic() - asked < _FRESH_SECONDS:
-                return nodes
-            nodes = await self._ask(resource)
-            self._known = {
-                key: item
-                for key, item in self._known.items()
-                if time.monotonic() - item[0] < _FRESH_SECONDS
-            }
-            self._known[resource] = (time.monotonic(), nodes)
-            return nodes
+        # Specs may name any resource: what nobody asked for lately is dropped.
+        self._answers = {
+            name: answer for name, answer in self._answers.items() if not answer.is_expired
+        }
+        if resource not in self._answers:
+            ask = functools.partial(self._ask, resource)
+            self._answers[resource] = SharedAnswer(ask, self._fresh_seconds, clock=self._clock)
+        return await self._answers[resource].get()
 
     async def _ask(self, resource: str) -> tuple[NodeNpus, ...]:
         having = [
             (found.capacity, node)
-            for node in await self._cluster.list("Node")
+            for node in await self._nodes.list()
             if (found := node_npus(node, (), resource)) is not None
         ]
         largest = sorted(having, key=lambda item: -item[0])[:_NODES]
@@ -61,5 +73,9 @@ class Capacity:
         return tuple(node for node in nodes if node is not None)
 
     async def _node(self, node: Object, resource: str) -> NodeNpus | None:
-        on_it = await self._cluster.list("Pod", fields=f"spec.nodeName={node['metadata']['name']}")
+        on_it = await self._cluster.list(
+            "Pod",
+            fields=f"spec.nodeName={node['metadata']['name']}",
+            where=lambda pod: extended(pod)[resource] > 0,
+        )
         return node_npus(node, on_it, resource)

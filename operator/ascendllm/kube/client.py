@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -23,17 +22,23 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from ascendllm import __version__
 from ascendllm.desired.names import FIELD_MANAGER
 from ascendllm.exceptions import ClusterError, SettingsError
-from ascendllm.kube.kinds import KINDS, path
+from ascendllm.kube.decoding import LIST_LEVELS, decode, decode_in_turn
+from ascendllm.kube.kinds import KINDS, path, without_foreign_fields
 
-__all__ = ["ApiServer", "Credentials", "connect"]
+__all__ = ["ApiServer", "connect"]
 
 Object = Mapping[str, Any]
+Objects = list[Object]
 Observer = Callable[[str, int], None]
 
 _TIMEOUT_SECONDS = 30
 _LOG_BYTES = 256 * 1024
-_PAGE = 500
-_PAGES = 200
+_OBJECTS = 100_000
+_PAGE_BYTES = 4 * 1024 * 1024
+"""A page that is larger is read again object by object, so that memory is bounded by one object."""
+_ANSWER_BYTES = 16 * 1024 * 1024
+"""The largest answer: 1.5 MB of control characters take 9 MB as JSON."""
+_CHUNK_BYTES = 64 * 1024
 _IN_FLIGHT = 16  # each connection holds 300 KiB, most of it asyncio's buffer for TLS
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -46,18 +51,6 @@ _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 def _ignore(method: str, status: int) -> None:
     """Take no notice of a request."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """How to reach an API server; paths of files, None where not used."""
-
-    server: str
-    ca_path: str | None
-    insecure: bool
-    token: str | None
-    certificate_path: str | None
-    private_key_path: str | None
 
 
 async def connect(kubeconfig: str | None = None, *, observe: Observer = _ignore) -> ApiServer:
@@ -86,7 +79,8 @@ async def connect(kubeconfig: str | None = None, *, observe: Observer = _ignore)
     if configuration.proxy is None:
         configuration.proxy = _proxy(configuration.host)
     # Left to aiohttp, the proxy and ~/.netrc are looked up at every request, each in a thread.
-    configuration.client_session_kwargs = {"trust_env": False}
+    # Its buffer of 2 MiB a connection is meant for watches, which this client does not open.
+    configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": _CHUNK_BYTES}
     return ApiServer(configuration, observe)
 
 
@@ -112,24 +106,38 @@ class ApiServer:
         """Close the connections."""
         await self._client.close()
 
-    async def credentials(self) -> Credentials:
-        """What another client needs to reach the same server as the same user."""
+    async def session(self, middleware: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """A session of its own with the same server as the same user, for another event loop.
+
+        Its bearer token is the present one; whoever gets 401 asks for another session.
+
+        Args:
+            middleware: What its requests and answers pass through.
+        """
         configuration = self._configuration
-        # In a cluster the key is "bearer TOKEN", from a kubeconfig "Bearer TOKEN".
-        header = str(await configuration.get_api_key_with_prefix("BearerToken") or "")
-        return Credentials(
-            server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            token=header.split()[-1] if header else None,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
+        headers = {"User-Agent": str(self._client.user_agent)}
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            # In a cluster the key is "bearer TOKEN", from a kubeconfig "Bearer TOKEN".
+            headers["Authorization"] = f"Bearer {str(token).split()[-1]}"
+        return aiohttp.ClientSession(
+            # As many connections as there are watches.
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context),
+            headers=headers,
+            middlewares=(middleware,),
+            proxy=configuration.proxy,
         )
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return self._host
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         """The object, or None where there is none."""
         try:
-            return await self._request("GET", path(kind, namespace, name))
+            item = await self._request("GET", path(kind, namespace, name))
+            return without_foreign_fields(item)
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -143,21 +151,72 @@ class ApiServer:
         *,
         fields: str = "",
         metadata_only: bool = False,
+        where: Callable[[Object], bool] = lambda _: True,
     ) -> tuple[Object, ...]:
-        """All objects that a label and a field selector match, of one namespace or of all."""
-        items: list[Object] = []
+        """All objects that a label and a field selector match, of one namespace or of all.
+
+        Raises:
+            ClusterError: As any request; `TooLarge` where the objects exceed the kind's limit.
+        """
+        kept: Objects = []
+        size, most = 0, KINDS[kind].list_bytes
+        async for items, taken in self._pages(kind, namespace, selector, fields, metadata_only):
+            chosen = [item for item in items if where(item)]
+            kept += chosen
+            size += taken * len(chosen) // max(1, len(items))
+            if size > most:
+                raise ClusterError(
+                    0,
+                    "TooLarge",
+                    f"the objects of kind {kind} with the label {selector or 'any'} in namespace "
+                    f"{namespace or 'any'} take more than {most // 1024 // 1024} MiB: delete those "
+                    "that are not the operator's",
+                )
+        return tuple(kept)
+
+    async def each(
+        self, kind: str, selector: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[Object]:
+        """The same objects of all namespaces, a page in memory at a time."""
+        async for items, _ in self._pages(kind, None, selector, "", metadata_only):
+            for item in items:
+                yield item
+
+    async def _pages(
+        self, kind: str, namespace: str | None, selector: str, fields: str, metadata_only: bool
+    ) -> AsyncIterator[tuple[Objects, int]]:
+        """The pages of a list, each with its size in bytes."""
+        about = KINDS[kind]
+        where = path(kind, namespace)
         accept = _METADATA_LIST if metadata_only else _JSON
-        query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
+        query = {"labelSelector": selector} if selector else {}
         query |= {"fieldSelector": fields} if fields else {}
-        for _ in range(_PAGES):
-            page = await self._request("GET", path(kind, namespace), query, accept=accept)
-            # The items of a list come without the two, which what is applied has.
-            items += [KINDS[kind].listed(item) | {"kind": kind} for item in page.get("items") or []]
+        seen = one_by_one = 0
+        while seen < _OBJECTS:
+            limit = 1 if one_by_one else about.page
+            query["limit"] = str(limit)
+            most = _ANSWER_BYTES if limit == 1 else _PAGE_BYTES
+            try:
+                text = await self._send("GET", where, query, accept=accept, most=most)
+            except _AnswerTooLargeError:
+                if limit == 1:
+                    raise
+                one_by_one = about.page
+                continue
+            page = await _decoded(where, text, LIST_LEVELS if metadata_only else None)
+            # The items of a list come without kind and apiVersion, which what is applied has.
+            items: Objects = [
+                about.listed(item) | {"kind": kind} for item in page.get("items") or []
+            ]
             following = (page.get("metadata") or {}).get("continue")
+            del page
+            yield items, len(text)
             if not following:
-                return tuple(items)
+                return
             query["continue"] = following
-        raise ClusterError(0, "TooMany", f"there are more than {_PAGE * _PAGES} objects of {kind}")
+            seen += len(items)
+            one_by_one = max(0, one_by_one - 1)
+        raise ClusterError(0, "TooMany", f"there are more than {_OBJECTS} objects of {kind}")
 
     async def log(
         self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
@@ -243,8 +302,9 @@ class ApiServer:
         body: Object | bytes | None = None,
         content_type: str = _JSON,
         accept: str = _JSON,
-    ) -> Object:
-        return _decode(await self._send(method, where, query, body, content_type, accept))
+    ) -> dict[str, Any]:
+        text = await self._send(method, where, query, body, content_type, accept)
+        return await _decoded(f"{method} {where}", text)
 
     async def _send(
         self,
@@ -254,6 +314,7 @@ class ApiServer:
         body: Object | bytes | None = None,
         content_type: str = _JSON,
         accept: str = _JSON,
+        most: int = _ANSWER_BYTES,
     ) -> bytes:
         headers = {
             "Accept": accept,
@@ -265,10 +326,11 @@ class ApiServer:
             await self._client.update_params_for_auth(
                 headers, [], ["BearerToken"], where, method, body
             )
-            response = await self._client.call_api(
+            called = await self._client.call_api(
                 method, url, headers, body, _request_timeout=_TIMEOUT_SECONDS
             )
-            text: bytes = await response.read()
+            response: aiohttp.ClientResponse = called.response
+            text = await _read(response, most, f"{method} {where}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._observe(method, 0)
             raise ClusterError(
@@ -276,7 +338,7 @@ class ApiServer:
             ) from error
         self._observe(method, response.status)
         if response.status >= 400:
-            value = _decode(text)
+            value = _status_of(text)
             raise ClusterError(
                 response.status,
                 str(value.get("reason", "")),
@@ -306,9 +368,47 @@ def _escaped(match: re.Match[str]) -> str:
     return "\\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
-def _decode(text: bytes) -> dict[str, Any]:
+class _AnswerTooLargeError(ClusterError):
+    """An answer was not read to its end."""
+
+
+async def _read(response: aiohttp.ClientResponse, most: int, what: str) -> bytes:
+    """The body of an answer.
+
+    Raises:
+        _AnswerTooLargeError: It has more than `most` bytes.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > most:
+            response.close()
+            raise _AnswerTooLargeError(
+                0, "TooLarge", f"{what}: the answer has more than {most // 1024 // 1024} MiB"
+            )
+    return bytes(body)
+
+
+async def _decoded(what: str, text: bytes, levels: int | None = None) -> dict[str, Any]:
+    """The object of an answer that reported success.
+
+    Raises:
+        ClusterError: It is not a JSON object, such as the page of a proxy: it must not be taken for
+            an empty list.
+    """
     try:
-        value = json.loads(text)
+        value = await decode_in_turn(text, levels)
+    except ValueError as error:
+        raise ClusterError(0, "BadAnswer", f"{what}: the answer is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ClusterError(0, "BadAnswer", f"{what}: the answer is not a JSON object")
+    return value
+
+
+def _status_of(text: bytes) -> dict[str, Any]:
+    """The Status object of an answer that reported a failure; {} where it is something else."""
+    try:
+        value = decode(text)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

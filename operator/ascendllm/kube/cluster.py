@@ -6,7 +6,7 @@ not know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 __all__ = ["Cluster", "Object"]
@@ -28,8 +28,23 @@ class Cluster(Protocol):
         *,
         fields: str = "",
         metadata_only: bool = False,
+        where: Callable[[Object], bool] = ...,
     ) -> tuple[Object, ...]:
-        """All objects that a label and a field selector match, of one namespace or of all."""
+        """All objects that a label and a field selector match, of one namespace or of all.
+
+        Args:
+            kind: The objects' kind.
+            namespace: Where they are; None for all namespaces.
+            selector: A label selector; "" for all.
+            fields: A field selector; "" for all.
+            metadata_only: Whether to go without what is beside `metadata`.
+            where: Which of the objects to keep; the rest is dropped page by page.
+        """
+
+    def each(
+        self, kind: str, selector: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[Object]:
+        """The same objects of all namespaces, a page in memory at a time."""
 
     async def log(
         self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False

@@ -140,6 +140,8 @@ def _owns_more(
         live: What is there.
         in_template: Whether it is of a pod template.
     """
+    if not isinstance(owned, Mapping):
+        return True
     for key, below in owned.items():
         if key == ".":
             continue
@@ -151,12 +153,12 @@ def _owns_more(
             within = in_template or selector in _TEMPLATES
             child, there = desired[selector], _field(live, selector)
         elif kind == "k":
-            keys = json.loads(selector)
+            keys = _parsed(selector)
             child, there = _element(desired, keys), _element(live, keys)
             if child is None:
                 return True
         elif kind == "v":
-            if not isinstance(desired, Sequence) or json.loads(selector) not in desired:
+            if not isinstance(desired, Sequence) or _parsed(selector) not in desired:
                 return True
             continue
         else:
@@ -179,9 +181,17 @@ def _field(live: Any, name: str) -> Any:
     return live.get(name) if isinstance(live, Mapping) else None
 
 
-def _element(desired: Any, keys: Mapping[str, Any]) -> Any:
+def _parsed(selector: str) -> Any:
+    """The JSON of a path element; None where it is not JSON: any client may write managedFields."""
+    try:
+        return json.loads(selector)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _element(desired: Any, keys: Any) -> Any:
     """The element of a list that bears these keys; a key that we leave out has its default."""
-    if not isinstance(desired, list | tuple):
+    if not isinstance(desired, list | tuple) or not isinstance(keys, dict):
         return None
     for item in desired:
         if isinstance(item, Mapping) and all(item.get(k, v) == v for k, v in keys.items()):

@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ascendllm.checks.result import one_line
 from ascendllm.desired.names import FIELD_MANAGER
 
 __all__ = ["event"]
 
 _MESSAGE_LIMIT = 1000
+_REASON_LIMIT = 128
 
 
 def event(
@@ -20,7 +22,11 @@ def event(
     message: str,
     now: str,
 ) -> dict[str, Any]:
-    """An event about a resource; its name tells one transition from another."""
+    """An event about a resource; its name tells one transition from another.
+
+    Messages quote servers, and end in terminals: only printable characters are left of them.
+    """
+    reason, message = one_line(reason)[:_REASON_LIMIT], one_line(message)[:_MESSAGE_LIMIT]
     metadata = resource["metadata"]
     mark = hashlib.sha256(f"{metadata['uid']}{reason}{message}{now}".encode()).hexdigest()[:16]
     return {
@@ -37,7 +43,7 @@ def event(
         },
         "type": kind,
         "reason": reason,
-        "message": message[:_MESSAGE_LIMIT],
+        "message": message,
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": now,

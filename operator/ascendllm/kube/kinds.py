@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
+from ascendllm.desired.names import FIELD_MANAGER
 
-__all__ = ["CHILDREN", "FILLING", "KINDS", "OPTIONAL", "Kind", "path"]
+__all__ = ["CHILDREN", "FILLING", "KINDS", "OPTIONAL", "Kind", "path", "without_foreign_fields"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Kind:
         rank: Objects of a lower rank are applied first; those of one rank at the same time.
         left_out: Fields that lists go without: a cluster has thousands of nodes, of which each
             tells of its images and of who wrote what in tens of kilobytes.
+        page: Objects of one page of a list. A tenant may store 1.5 MB in each.
+        list_bytes: The most that all objects of one list may take, as text.
     """
 
     group: str
@@ -27,6 +30,8 @@ class Kind:
     namespaced: bool = True
     rank: int = 1
     left_out: tuple[tuple[str, str], ...] = ()
+    page: int = 20
+    list_bytes: int = 32 * 1024 * 1024
 
     @property
     def api_version(self) -> str:
@@ -37,7 +42,7 @@ class Kind:
         """An item of a list, with what the list leaves out, and without what we do."""
         for parent, field in self.left_out:
             (item.get(parent) or {}).pop(field, None)
-        return {**item, "apiVersion": self.api_version}
+        return {**without_foreign_fields(item), "apiVersion": self.api_version}
 
 
 KINDS: dict[str, Kind] = {
@@ -52,6 +57,9 @@ KINDS: dict[str, Kind] = {
     # Who holds no more rights than it grants may bind a role only once that exists.
     "RoleBinding": Kind("rbac.authorization.k8s.io", "v1", "rolebindings", rank=2),
     "Deployment": Kind("apps", "v1", "deployments", rank=2),
+    # Between a workload and its pods; only read.
+    "ReplicaSet": Kind("apps", "v1", "replicasets"),
+    "StatefulSet": Kind("apps", "v1", "statefulsets"),
     "LeaderWorkerSet": Kind("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", rank=2),
     "Job": Kind("batch", "v1", "jobs", rank=3),
     "PodDisruptionBudget": Kind("policy", "v1", "poddisruptionbudgets"),
@@ -65,6 +73,7 @@ KINDS: dict[str, Kind] = {
         "v1",
         "nodes",
         namespaced=False,
+        page=100,
         left_out=(
             ("metadata", "managedFields"),
             ("metadata", "annotations"),
@@ -101,6 +110,19 @@ OPTIONAL: tuple[str, ...] = (
 )
 """What belongs to a resource only where its spec asks for it, or where an API server serves the
 kind at all; `optional` knows which resources have one. They are not watched: pods tell enough."""
+
+
+def without_foreign_fields(item: dict[str, Any]) -> dict[str, Any]:
+    """An object without the managedFields of other managers, which nothing reads.
+
+    They list every key of the object once more.
+    """
+    entries = item["metadata"].get("managedFields")
+    if entries:
+        item["metadata"]["managedFields"] = [
+            entry for entry in entries if str(entry.get("manager")).startswith(FIELD_MANAGER)
+        ]
+    return item
 
 
 def path(kind: str, namespace: str | None = None, name: str | None = None) -> str:

@@ -67,8 +67,8 @@ class Lease:
                 if await self._take():
                     logger.info("lease taken", extra={"lease": self._name})
                     return
-            except ClusterError as error:
-                logger.warning("lease not reached: %s", error)
+            except Exception as error:  # whatever a proxy answered, the next answer may do
+                logger.warning("lease not reached: %r", error)
             await asyncio.sleep(self._retry_after)
 
     async def hold(self) -> None:
@@ -83,10 +83,14 @@ class Lease:
                 async with asyncio.timeout(self._duration - self._renew_after):
                     if not await self._take() and await self._is_anothers():
                         raise LeaseLostError(f"lease {self._name} is held by somebody else")
-            except (ClusterError, TimeoutError) as error:
+            except LeaseLostError:
+                raise
+            except Exception as error:
                 if time.monotonic() - self._renewed > self._duration:
-                    raise LeaseLostError(f"lease {self._name} was not renewed: {error}") from error
-                logger.warning("lease not renewed, trying again: %s", error)
+                    raise LeaseLostError(
+                        f"lease {self._name} was not renewed: {error!r}"
+                    ) from error
+                logger.warning("lease not renewed, trying again: %r", error)
 
     async def release(self) -> None:
         """Give the Lease back; a failure only makes the successor wait."""

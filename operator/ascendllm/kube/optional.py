@@ -110,19 +110,20 @@ class OptionalKinds:
         )
 
     async def _ask(self, kind: str) -> None:
+        having: set[Key] = set()
         try:
-            items = await self._cluster.list(kind, None, names.SELECTOR, metadata_only=True)
+            async for item in self._cluster.each(kind, names.SELECTOR, metadata_only=True):
+                metadata = item["metadata"]
+                owner = (metadata.get("labels") or {}).get(names.NAME)
+                if owner:
+                    having.add((metadata["namespace"], owner))
         except ClusterError as error:
             if error.status != 404:
                 raise
             self._absent[kind] = time.monotonic()
             return
         self._absent.pop(kind, None)
-        self._having[kind] = {
-            (metadata["namespace"], owner)
-            for item in items
-            if (owner := ((metadata := item["metadata"]).get("labels") or {}).get(names.NAME))
-        }
+        self._having[kind] = having
 
 
 def without_undeclared(item: Object, error: ClusterError) -> Object | None:

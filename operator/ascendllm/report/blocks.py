@@ -1,12 +1,15 @@
 """What a document is made of, before it is Markdown or HTML.
 
-All text is plain: it may come from a model, a server or a user, and each form escapes it.
+All text is plain: it may come from a model, a server or a user, and each form escapes it and leaves
+only its printable characters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ascendllm.checks.result import one_line
 
 __all__ = ["Block", "Document", "Paragraph", "Preformatted", "Section", "Table", "Verdict"]
 
@@ -51,6 +54,11 @@ class Preformatted:
     """Text whose lines and columns are its own."""
 
     text: str
+
+    @property
+    def printable(self) -> str:
+        """The text with only line breaks and printable characters."""
+        return "\n".join(one_line(line) for line in self.text.rstrip().split("\n"))
 
 
 Block = Paragraph | Verdict | Table | Preformatted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ascendllm.checks.result import one_line
 from ascendllm.report.blocks import Block, Document, Paragraph, Preformatted, Table, Verdict
 
 __all__ = ["html"]
@@ -33,10 +34,10 @@ _RESULTS = frozenset({"Passed", "Failed", "Error", "Inconclusive", "Skipped"})
 
 def html(document: Document) -> str:
     """The page, ending in a newline."""
-    title = escape(document.title)
+    title = _text(document.title)
     body = [f"<h1>{title}</h1>", *(_block(block) for block in document.summary)]
     for section in document.sections:
-        body.append(f"<h2>{escape(section.title)}</h2>")
+        body.append(f"<h2>{_text(section.title)}</h2>")
         body += [_block(block) for block in section.blocks]
     return "\n".join(
         [
@@ -62,23 +63,27 @@ def html(document: Document) -> str:
 def _block(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f"<p>{escape(text)}</p>"
+            return f"<p>{_text(text)}</p>"
         case Verdict(result, text, label):
-            before = f"{escape(label)}: " if label else ""
-            after = f": {escape(text)}" if text else ""
-            return f"<p>{before}<strong{_class(result)}>{escape(result)}</strong>{after}</p>"
+            before = f"{_text(label)}: " if label else ""
+            after = f": {_text(text)}" if text else ""
+            return f"<p>{before}<strong{_class(result)}>{_text(result)}</strong>{after}</p>"
         case Table(head, rows):
             named = any(head)
             top = _row("th", head) if named else ""
             return "\n".join(
                 filter(None, ["<table>", top, *(_row("td", row) for row in rows), "</table>"])
             )
-        case Preformatted(text):
-            return f"<pre>{escape(text.rstrip())}</pre>"
+        case Preformatted():
+            return f"<pre>{escape(block.printable)}</pre>"
+
+
+def _text(text: str) -> str:
+    return escape(one_line(text))
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}{_class(c)}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}{_class(c)}>{_text(c)}</{tag}>" for c in cells) + "</tr>"
 
 
 def _class(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ascendllm.checks.result import one_line
 from ascendllm.report.blocks import Block, Document, Paragraph, Preformatted, Table, Verdict
 
 __all__ = ["markdown"]
@@ -30,10 +31,11 @@ def _block(block: Block) -> str:
             return f"{label}**{_text(result)}**" + (f": {_text(text)}" if text else "")
         case Table(head, rows):
             return "\n".join(_row(cells) for cells in (head, ["---"] * len(head), *rows))
-        case Preformatted(text):
+        case Preformatted():
+            text = block.printable
             longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
             fence = "`" * max(3, longest + 1)
-            return f"{fence}\n{text.rstrip()}\n{fence}"
+            return f"{fence}\n{text}\n{fence}"
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -46,4 +48,4 @@ def _line(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return _SPECIAL.sub(lambda found: f"\\{found.group()}", " ".join(text.split()))
+    return _SPECIAL.sub(lambda found: f"\\{found.group()}", " ".join(one_line(text).split()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ascendllm.checks.result import one_line
 from ascendllm.decide.checks import CHECKS
 from ascendllm.report.conditions import ready_condition
 from ascendllm.report.table import aligned, number, progress_bar
@@ -58,7 +59,7 @@ def detail(resource: Mapping[str, Any]) -> str:
         ]
         lines += ["", aligned([("CHECK", "RESULT", "ATTEMPT", "MESSAGE"), *rows])]
     for warning in status.get("warnings") or []:
-        lines += ["", f"warning: {warning}"]
+        lines += ["", one_line(f"warning: {warning}")]
     return "\n".join(lines)
 
 

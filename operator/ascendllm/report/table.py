@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ascendllm.checks.result import one_line
+
 __all__ = ["aligned", "number", "progress_bar"]
 
 _BAR = 20
 
 
 def aligned(rows: Sequence[Sequence[str]], gap: str = "   ") -> str:
-    """Rows as columns of equal width, one row a line."""
+    """Rows as columns of equal width, one row a line, with only printable characters."""
     if not rows:
         return ""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -45,7 +45,8 @@ class Metrics:
         )
         self._looks = Counter(
             "ascendllm_watchdog_looks_total",
-            "Looks at the metrics of serving pods by result (unknown: no answer, or no metrics).",
+            "Looks at the metrics of serving pods by result (unknown: no answer, or no metrics; "
+            "skipped: not asked in time, since pods answer slowly).",
             ["result"],
             registry=self.registry,
         )

@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 LEASE = "ascendllm-operator"
 _STUCK_SECONDS = 60.0
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -109,18 +112,22 @@ class _Operator:
 
     async def _lead(self, lease: Lease) -> None:
         async with asyncio.TaskGroup() as group:
+            # Only a lost Lease ends the process.
             group.create_task(lease.hold())
-            group.create_task(self._queue.run())
-            group.create_task(self._watch())
-            group.create_task(self._resync())
-            group.create_task(self._watchdog.run())
-            group.create_task(self._patrol.run())
+            for name, run in (
+                ("queue", self._queue.run),
+                ("watch", self._watch),
+                ("resync", self._resync),
+                ("watchdog", self._watchdog.run),
+                ("device patrol", self._patrol.run),
+            ):
+                group.create_task(_restarted(name, run))
 
     async def _watch(self) -> None:
         """Watch by kopf, in a thread: it takes a whole event loop for its own when it ends."""
         loop = asyncio.get_running_loop()
         watcher = watch.Watcher(
-            lambda key: loop.call_soon_threadsafe(self._queue.add, key), self._cluster.credentials
+            lambda key: loop.call_soon_threadsafe(self._queue.add, key), self._cluster
         )
         working = loop.run_in_executor(None, watcher.run)
         self._watcher = watcher
@@ -135,7 +142,7 @@ class _Operator:
     async def _resync(self) -> None:
         while True:
             try:
-                for item in await self._cluster.list(KIND):
+                async for item in self._cluster.each(KIND, metadata_only=True):
                     self._queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
             except ClusterError as error:
                 logger.warning("resync failed: %s", error)
@@ -151,6 +158,26 @@ class _Operator:
         if self._leading and (self._watcher is None or not self._watcher.begun):
             return "the watches have not begun"
         return None
+
+
+async def _restarted(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Runs a background task for good: one object or one answer must not end the process.
+
+    A task that returns is done. A task that fails is started again after a pause, which grows while
+    it goes on failing.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        started = time.monotonic()
+        try:
+            await run()
+            return
+        except Exception:
+            logger.exception("background task failed: %s", name)
+        if time.monotonic() - started > _LONGEST_PAUSE:
+            pause = _FIRST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

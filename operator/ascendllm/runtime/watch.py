@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -12,9 +12,10 @@ from kopf._core.engines.peering import Identity
 
 from ascendllm.api.crd import GROUP, KIND, PLURAL, VERSION
 from ascendllm.desired import names
-from ascendllm.kube.client import Credentials
+from ascendllm.kube.client import ApiServer
 from ascendllm.kube.kinds import CHILDREN, KINDS
 from ascendllm.reconcile import Key
+from ascendllm.runtime.watch_response import reduce_answers
 
 __all__ = ["Watcher", "registry", "settings"]
 
@@ -27,13 +28,11 @@ class Watcher:
 
     Args:
         add: Called, in the watcher's thread, with the key of each resource to be looked at.
-        credentials: How to log in; asked again when a token has expired.
+        cluster: The API server; asked for another session when a token has expired.
     """
 
-    def __init__(
-        self, add: Callable[[Key], object], credentials: Callable[[], Awaitable[Credentials]]
-    ) -> None:
-        self._registry = registry(add, credentials)
+    def __init__(self, add: Callable[[Key], object], cluster: ApiServer) -> None:
+        self._registry = registry(add, cluster)
         self._begun = threading.Event()
         self._stopping = threading.Event()
         self._stop: Callable[[], object] | None = None
@@ -71,29 +70,19 @@ class Watcher:
         )
 
 
-def registry(
-    add: Callable[[Key], object], credentials: Callable[[], Awaitable[Credentials]]
-) -> kopf.OperatorRegistry:
+def registry(add: Callable[[Key], object], cluster: ApiServer) -> kopf.OperatorRegistry:
     """Handlers that add the resource of every event: its own, and those of its objects.
 
     Args:
         add: Called with the resource's key.
-        credentials: How to log in; asked again when a token has expired.
+        cluster: The API server; asked for another session when a token has expired.
     """
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
-        found = await credentials()
-        return kopf.ConnectionInfo(
-            server=found.server,
-            ca_path=found.ca_path,
-            insecure=found.insecure,
-            scheme="Bearer" if found.token else None,
-            token=found.token,
-            certificate_path=found.certificate_path,
-            private_key_path=found.private_key_path,
-        )
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        session = await cluster.session(reduce_answers)
+        return kopf.AiohttpSession(server=cluster.server, aiohttp_session=session)
 
     # Coroutines: kopf would call a plain function in a thread.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
@@ -137,7 +126,7 @@ def settings() -> kopf.OperatorSettings:
     result.watching.server_timeout = 300
     result.watching.client_timeout = 330
     result.watching.connect_timeout = 10
-    result.watching.chunk_size = 500
+    result.watching.chunk_size = 20
     for kind in _WATCHED:
         about = KINDS[kind]
         result.watching.label_selectors[about.group, about.version, about.plural] = names.SELECTOR

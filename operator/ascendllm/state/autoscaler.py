@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ascendllm.state.observed import Observed
+from ascendllm.state.stage import quoted_message
 
 __all__ = ["Autoscaler"]
 
@@ -45,7 +46,7 @@ class Autoscaler:
             return cls(kind, True, "")
         if status != "False":
             return cls(kind, None, "")
-        return cls(kind, False, f"{reason}: {condition.get('message', 'no message')}")
+        return cls(kind, False, f"{reason}: {quoted_message(condition)}")
 
 
 def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

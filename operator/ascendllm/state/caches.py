@@ -12,6 +12,7 @@ from ascendllm.desired import names
 from ascendllm.desired.cache import SWEPT
 from ascendllm.desired.downloading import ASKED, ATTEMPT
 from ascendllm.state.pods import held_up
+from ascendllm.state.stage import cut, quoted
 from ascendllm.state.times import parse_time
 
 __all__ = ["Attempts", "CacheRecord", "Filling", "filling"]
@@ -203,12 +204,14 @@ def _failure(condition: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) ->
         ):
             ended = (container.get("state") or {}).get("terminated") or {}
             if ended and ended.get("exitCode") != 0:
-                words = " ".join(str(ended.get("message") or "").split())[-400:]
-                return (
+                log = " ".join(str(ended.get("message") or "").split())[-400:]
+                words = f": its last lines: {quoted(log)}" if log else ""
+                return cut(
                     f"{told}; container {container.get('name')} ended with {ended.get('exitCode')} "
-                    f"({ended.get('reason', '')}) {words}"
-                )[:_TEXT]
-    return told[:_TEXT]
+                    f"({ended.get('reason', '')}){words}",
+                    _TEXT,
+                )
+    return cut(told, _TEXT)
 
 
 def _since(condition: Mapping[str, Any]) -> datetime | None:

@@ -3,6 +3,10 @@
 The texts are those of vLLM 0.18, vLLM-Ascend 0.18, torch_npu, CANN and transformers. A cause stands
 before those that follow from it: without its driver a server also sees no device. A pattern holds
 what only the failure prints; options and paths stand in every log.
+
+A log is the user's, and it is searched in the operator's event loop. So its size is bounded, and
+so is every repeat in a pattern: the work grows linearly with the log. Repeats are possessive
+(`{1,9}+`) where what follows cannot be part of them, which keeps `re` from trying shorter ones.
 """
 
 from __future__ import annotations
@@ -11,15 +15,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ascendllm.checks.result import one_line
+from ascendllm.state.stage import quoted
+
 __all__ = ["CAUSES", "ORPHANED_MEMORY", "Cause", "Diagnosis", "diagnose"]
 
 ORPHANED_MEMORY = "OrphanedMemory"
 """The one cause that passes: memory of an NPU that a process which has ended has not given back."""
 
-_LONGEST = 512 * 1024
-_READ = 2000
-"""Characters of a line that are read: a log is the user's, and no line of it may cost a second."""
-_LINE = 300
+_LOG_CHARACTERS = 512 * 1024
+_LINE_CHARACTERS = 2000
+_LINES = 2000
+"""Lines that are read: half from the beginning, where the trace that names the cause stands, half
+from the end. The operator asks for 400, of which progress bars may make more; without a limit, a
+log of one-character lines would be a quarter of a million."""
+_SHOWN_CHARACTERS = 300
+_WORD = re.compile(r"[\w.]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,9 @@ class Cause:
 
     Attributes:
         reason: One CamelCase word.
-        pattern: A regular expression that a line of its log matches.
-        meaning: What it means; `{name}` is a named group of the pattern.
+        pattern: A regular expression that a line of its log matches; every repeat is bounded.
+        meaning: What it means; `{name}` is a named group of the pattern, in quotation marks unless
+            it is one word.
         remedy: What to do, by fields of the resource where it is one.
     """
 
@@ -46,7 +58,7 @@ class Diagnosis:
     Attributes:
         reason: The cause's word.
         message: What it means and what to do.
-        line: The line of the log that tells it, shortened.
+        line: The line of the log that tells it, shortened and printable.
     """
 
     reason: str
@@ -57,8 +69,9 @@ class Diagnosis:
 CAUSES: tuple[Cause, ...] = (
     Cause(
         ORPHANED_MEMORY,
-        r"Free memory on device \((?P<free>[\d.]+)/(?P<all>[\d.]+) GiB\) on startup is less than "
-        r"desired GPU memory utilization \((?P<share>[\d.]+), (?P<wanted>[\d.]+) GiB\)",
+        r"Free memory on device \((?P<free>[\d.]{1,20}+)/(?P<all>[\d.]{1,20}+) GiB\) on startup is "
+        r"less than desired GPU memory utilization "
+        r"\((?P<share>[\d.]{1,20}+), (?P<wanted>[\d.]{1,20}+) GiB\)",
         "{free} of {all} GiB of an NPU are free, {wanted} are wanted: a process that has ended has "
         "not given its memory back yet, or another one uses the card",
         "it is tried again with growing pauses; if it stays so, see npu-smi info on the node for "
@@ -74,8 +87,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "WrongImageVariant",
-        r"Current device type: (?:AscendDeviceType\.)?(?P<chip>\w+) does not match the installed "
-        r"version's device type: (?:AscendDeviceType\.)?(?P<built>\w+)",
+        r"Current device type: (?:AscendDeviceType\.)?(?P<chip>\w{1,40}+) does not match the "
+        r"installed version's device type: (?:AscendDeviceType\.)?(?P<built>\w{1,40}+)",
         "the image is built for {built}, the chip is {chip}",
         "set spec.npu.generation, or spec.runtime.variant, to what the nodes have; with "
         "spec.runtime.image name the image of that variant",
@@ -96,22 +109,22 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "TooFewDevices",
-        r"local_world_size \((?P<wanted>\d+)\) must be less than or equal to the number of visible "
-        r"devices \((?P<seen>\d+)\)",
+        r"local_world_size \((?P<wanted>\d{1,12}+)\) must be less than or equal to the number of "
+        r"visible devices \((?P<seen>\d{1,12}+)\)",
         "{wanted} NPUs are wanted and {seen} are seen",
         "make spec.npu.count what the parallel sizes in spec.engine ask for, and set no "
         "ASCEND_RT_VISIBLE_DEVICES in spec.runtime.env",
     ),
     Cause(
         "BadDevice",
-        r"(?:result = |error code is |error code: ?|ret(?:urn)?[ =:]+)107001\b",
+        r"(?:result = |error code is |error code: ?|ret(?:urn)?[ =:]{1,8}+)107001\b",
         "a device was opened that the container does not have",
         "set no ASCEND_RT_VISIBLE_DEVICES in spec.runtime.env: in the container devices count from "
         "0, whichever cards they are",
     ),
     Cause(
         "DeviceDidNotStart",
-        r"(?:result = |error code is |error code: ?|ret(?:urn)?[ =:]+)507033\b",
+        r"(?:result = |error code is |error code: ?|ret(?:urn)?[ =:]{1,8}+)507033\b",
         "an NPU did not start in time",
         "see npu-smi info and dmesg on the node; on HAMi give the pod cards that lie side by side, "
         "or one card",
@@ -132,7 +145,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "NotRoot",
-        r"Hccl\w*\(.*error code is 19\b",
+        r"Hccl\w{0,60}+\(.{0,100}error code is 19\b",
         "HCCL found no user of the container's uid",
         "run the image as root, as vLLM-Ascend's do, or with a uid that /etc/passwd has",
     ),
@@ -154,14 +167,14 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "ContextTooLong",
-        r"max_model_len \((?P<asked>\d+)\) is greater than the derived max_model_len "
-        r"\(\w+=(?P<most>[\d.]+)",
+        r"max_model_len \((?P<asked>\d{1,12}+)\) is greater than the derived max_model_len "
+        r"\(\w{1,60}+=(?P<most>[\d.]{1,20}+)",
         "spec.engine.maxModelLen is {asked}, the model was made for {most}",
         "set spec.engine.maxModelLen to at most {most}",
     ),
     Cause(
         "KVCacheTooSmall",
-        r"estimated maximum model length is (?P<most>\d+)",
+        r"estimated maximum model length is (?P<most>\d{1,12}+)",
         "the memory that the weights leave holds no sequence of the wanted length",
         "set spec.engine.maxModelLen to at most {most}, raise spec.engine.memoryUtilization, or "
         "give more NPUs (spec.npu.count or spec.nodes)",
@@ -177,7 +190,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "OutOfMemory",
-        r"(?:NPU|CUDA|HIP) out of memory|torch(?:\.\w+)*\.OutOfMemoryError|"
+        r"(?:NPU|CUDA|HIP) out of memory|torch(?:\.\w{1,40}+){0,6}\.OutOfMemoryError|"
         r"(?:result = |error code is )207001\b|EL0004",
         "an NPU's memory is too small for it",
         "give more NPUs (spec.npu.count or spec.nodes), use a quantized model, or lower "
@@ -185,8 +198,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "HeadsNotDivisible",
-        r"number of attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size "
-        r"\((?P<size>\d+)\)",
+        r"number of attention heads \((?P<heads>\d{1,12}+)\) must be divisible by tensor parallel "
+        r"size \((?P<size>\d{1,12}+)\)",
         "{heads} attention heads cannot be split by {size}",
         "set spec.npu.count, or spec.engine.tensorParallelSize, to a divisor of {heads}",
     ),
@@ -200,7 +213,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "UnknownArchitecture",
-        r"[Mm]odel architectures? (?P<what>.{1,80}?) (?:are|is) not supported|"
+        r"[Mm]odel architectures?+ (?:\S{1,60}+ ){1,8}(?:are|is) not supported|"
         r"does not recognize this architecture|"
         r"has no vLLM implementation and the Transformers implementation is not compatible",
         "this version of vLLM-Ascend does not know the model's architecture",
@@ -209,7 +222,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "UnknownQuantization",
         r"[Uu]nknown quantization method|"
-        r"quantization(?: method)? .{0,40} is (?:currently )?not supported|"
+        r"quantization(?: method)?+ .{0,40} is (?:currently )?+not supported|"
         r"does not match the quantization method specified",
         "the quantization is none that runs on this chip",
         "use weights made by ModelSlim (spec.engine.quantization: ascend) or unquantized ones; FP8 "
@@ -234,15 +247,16 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "AdapterRankTooLarge",
-        r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)",
+        r"LoRA rank (?P<rank>\d{1,12}+) is greater than max_lora_rank (?P<most>\d{1,12}+)",
         "an adapter of spec.engine.loras has rank {rank}, and ranks to {most} are loaded",
         "give spec.engine.args a --max-lora-rank of {rank} or the next of 8, 16, 32, 64, 128, 256, "
         "320 and 512",
     ),
     Cause(
         "AdapterUnusable",
-        r"(?P<what>No adapter found for \S{1,200}|\S{1,200} doesn't contain tensors|"
-        r"While loading \S{1,200}, expected target modules)",
+        r"(?P<what>No adapter found for \S{1,200}+|"
+        r"(?<!\S)\S{1,200}+ doesn't contain tensors|"
+        r"While loading [^\s,]{1,200}+, expected target modules)",
         "an adapter is none of this model, or its folder lacks files: {what}",
         "see its source in spec.engine.loras: the folder must hold adapter_config.json and "
         "adapter_model.safetensors of an adapter that was trained on this model",
@@ -255,7 +269,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "UnknownOption",
-        r"(?:vllm(?: serve)?|api_server\.py): error: (?P<told>.{1,200})",
+        r"(?:vllm(?: serve)?+|api_server\.py): error: (?P<told>.{1,200}+)",
         "vllm serve refuses an option: {told}",
         "mend spec.engine.args; the options of the image's version count",
     ),
@@ -317,15 +331,23 @@ def diagnose(text: str) -> Diagnosis | None:
     Args:
         text: The end of a log.
     """
-    lines = _lines(text[-_LONGEST:])
+    lines = _lines(text[-_LOG_CHARACTERS:])
     for cause, pattern in _COMPILED:
         for line in lines:
             if (found := pattern.search(line)) is not None:
-                groups = {key: value or "" for key, value in found.groupdict().items()}
+                groups = {key: _shown(value or "") for key, value in found.groupdict().items()}
                 message = f"{cause.meaning}: {cause.remedy}".format(**groups)
-                return Diagnosis(cause.reason, message, line[:_LINE])
+                return Diagnosis(cause.reason, message, one_line(line[:_SHOWN_CHARACTERS]))
     return None
 
 
+def _shown(text: str) -> str:
+    """A group of a match: a log cannot add a sentence of advice to ours."""
+    return text if _WORD.fullmatch(text) else quoted(text)
+
+
 def _lines(text: str) -> Sequence[str]:
-    return [line.strip()[:_READ] for line in text.splitlines() if line.strip()]
+    lines = [line.strip()[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()]
+    if len(lines) <= _LINES:
+        return lines
+    return lines[: _LINES // 2] + lines[-(_LINES // 2) :]

@@ -19,7 +19,7 @@ from ascendllm.state.revisions import Revision
 from ascendllm.state.runs import Run
 from ascendllm.state.stage import Stage
 
-__all__ = ["REVALIDATE", "Object", "Observed"]
+__all__ = ["REVALIDATE", "Object", "Observed", "is_serving"]
 
 Object = Mapping[str, Any]
 
@@ -107,11 +107,7 @@ class Observed:
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
         """The serving pods of every revision, those that only compute for them included."""
-        return tuple(
-            Pod.read(item)
-            for item in self.of("Pod")
-            if {names.REVISION, names.WORKER_OF} & set(item["metadata"].get("labels", {}))
-        )
+        return tuple(Pod.read(item) for item in self.of("Pod") if is_serving(item))
 
     def pods_of(self, revision: str) -> tuple[Pod, ...]:
         """The serving pods of one revision that are not on their way out."""
@@ -138,3 +134,9 @@ class Observed:
             return None
         selector: Mapping[str, str] = service.get("spec", {}).get("selector") or {}
         return selector.get(names.REVISION)
+
+
+def is_serving(pod: Object) -> bool:
+    """Whether a pod bears the labels of serving pods, leaders or workers."""
+    labels = pod["metadata"].get("labels") or {}
+    return names.REVISION in labels or names.WORKER_OF in labels

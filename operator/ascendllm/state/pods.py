@@ -11,7 +11,7 @@ from ascendllm.desired.template import CONTAINER
 from ascendllm.engine.model_numbers import ModelNumbers
 from ascendllm.state.diagnosis import diagnose
 from ascendllm.state.provenance import device_names, read_facts, read_model, shared_facts
-from ascendllm.state.stage import Stage, cut
+from ascendllm.state.stage import Stage, cut, quoted, quoted_message
 from ascendllm.state.times import parse_time
 
 __all__ = [
@@ -154,7 +154,7 @@ def refusal(workload: Mapping[str, Any] | None) -> Stage | None:
     return Stage(
         "PodsRefused",
         cut(
-            f"the API server refuses the pods: {failure.get('message', 'no message')}; check "
+            f"the API server refuses the pods: {quoted_message(failure)}; check "
             "spec.placement, spec.runtime.driverMounts, the namespace's quotas and its Pod Security"
         ),
     )
@@ -185,7 +185,7 @@ def held_up(item: Mapping[str, Any]) -> str | None:
     name, status = item["metadata"]["name"], item.get("status") or {}
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
-        return cut(f"pod {name} finds no node: {scheduled.get('message', '')}")
+        return cut(f"pod {name} finds no node: {quoted_message(scheduled)}")
     containers = [
         *(status.get("initContainerStatuses") or []),
         *(status.get("containerStatuses") or []),
@@ -194,7 +194,7 @@ def held_up(item: Mapping[str, Any]) -> str | None:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = str(waiting.get("reason", ""))
         if reason and reason not in _SETTING_UP:
-            return cut(f"pod {name}: {reason}: {waiting.get('message', 'no message')}")
+            return cut(f"pod {name}: {reason}: {quoted_message(waiting)}")
     return None
 
 
@@ -219,11 +219,11 @@ def _rank(reason: str) -> int:
 def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -> Stage:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
-        return Stage("Unschedulable", cut(f"pod {name}: {scheduled.get('message', '')}"))
+        return Stage("Unschedulable", cut(f"pod {name}: {quoted_message(scheduled)}"))
     if status.get("phase") == "Failed":
         return Stage(
             str(status.get("reason") or "PodFailed"),
-            cut(f"pod {name} failed: {status.get('message', 'no message')}"),
+            cut(f"pod {name} failed: {quoted_message(status)}"),
         )
     container = _not_begun(status) or container
     state = container.get("state") or {}
@@ -239,14 +239,14 @@ def _stage(name: str, status: Mapping[str, Any], container: Mapping[str, Any]) -
         return Stage(
             "ImagePullFailed",
             cut(
-                f"pod {name} cannot get its image: {waiting.get('message', reason)}; check "
+                f"pod {name} cannot get its image: {quoted_message(waiting, reason)}; check "
                 "spec.runtime (version, variant, image, imagePullSecrets) and the operator's "
                 "runtimeRepository"
             ),
         )
     if reason and reason not in _SETTING_UP:
         remedy = _REMEDIES.get(reason)
-        told = f"pod {name}: {waiting.get('message', reason)}"
+        told = f"pod {name}: {quoted_message(waiting, reason)}"
         return Stage(reason, cut(f"{told}; {remedy}" if remedy is not None else told))
     if "running" in state:
         return Stage("Loading", f"pod {name} is loading the model")
@@ -275,7 +275,7 @@ def _crash(name: str, container: Mapping[str, Any]) -> str:
     return cut(
         f"pod {name} crashed {container.get('restartCount', 0)} times, last with exit code "
         f"{last.get('exitCode', 'unknown')} ({last.get('reason', 'no reason')}): "
-        f"{log[-400:] or 'it wrote no log'}"
+        f"{f'its last lines: {quoted(log[-400:])}' if log else 'it wrote no log'}"
     )
 
 

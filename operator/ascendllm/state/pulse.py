@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 __all__ = ["Beat", "Pulse", "felt", "read_beats"]
 
@@ -17,10 +18,13 @@ _LOOKS = 3
 """Fewer say nothing, however far apart they are."""
 
 _LINE = re.compile(
-    r"^vllm:(num_requests_running|iteration_tokens_total_count)\{([^}]*)\} ([0-9.eE+]+)\s*$",
+    r"^vllm:(num_requests_running|iteration_tokens_total_count)\{([^}\n]*)\} ([0-9.eE+]{1,40})\r?$",
     re.MULTILINE,
 )
-_ENGINE = re.compile(r'(?:^|,)engine="(\d+)"')
+"""Matches within one line: beyond it, the search of a text without `}` would be quadratic."""
+_ENGINE = re.compile(r'(?:^|,)engine="(\d{1,9})"')
+_MOST_SERIES = 4096
+"""What is read of one server; it is remembered until the next look."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Pulse:
 def read_beats(text: str) -> dict[str, Beat]:
     """Each engine of a server, by its label; {} where the text tells of none."""
     found: dict[str, dict[str, float]] = {}
-    for name, labels, value in _LINE.findall(text):
+    for line in islice(_LINE.finditer(text), _MOST_SERIES):
+        name, labels, value = line.groups()
         engine = _ENGINE.search(labels)
         try:
             number = float(value)

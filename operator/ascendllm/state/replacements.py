@@ -48,13 +48,14 @@ class Replacement:
         return parse_time(self.at)
 
 
-def read_replacements(config_maps: Iterable[Mapping[str, Any]]) -> tuple[Replacement, ...]:
-    """The replacements, oldest first; what can't be read is left out."""
-    for item in config_maps:
-        text = (item.get("data") or {}).get(KEY)
-        if isinstance(text, str):
-            return _read(text)
-    return ()
+def read_replacements(config_map: Mapping[str, Any] | None) -> tuple[Replacement, ...]:
+    """The replacements, oldest first; what can't be read is left out.
+
+    Args:
+        config_map: The record; None where there is none.
+    """
+    text = ((config_map or {}).get("data") or {}).get(KEY)
+    return _read(text) if isinstance(text, str) else ()
 
 
 def dump(replacements: Iterable[Replacement]) -> str:

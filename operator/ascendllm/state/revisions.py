@@ -43,6 +43,9 @@ class Revision:
         # The template is what the revision is named after: one that was tampered with is no record.
         if names.digest(template) != revision:
             return None
+        if not item["metadata"]["name"].endswith(f"-{revision}"):
+            # A copy, or somebody's own.
+            return None
         return cls(revision, int(item.get("revision", 0)), inputs, resolved, template)  # type: ignore[arg-type]
 
     @property

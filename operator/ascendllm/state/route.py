@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ascendllm.state.observed import Observed
+from ascendllm.state.stage import quoted_message
 from ascendllm.state.times import parse_time
 
 __all__ = ["Route"]
@@ -39,7 +40,7 @@ class Route:
             for condition in told:
                 if condition.get("status") == "False":
                     reason = condition.get("reason", "")
-                    return cls(False, f"{reason}: {condition.get('message') or 'no message'}")
+                    return cls(False, f"{reason}: {quoted_message(condition)}")
             if any(c.get("type") == "Accepted" and c.get("status") == "True" for c in told):
                 return cls(True, "")
             made = parse_time(item["metadata"].get("creationTimestamp"))

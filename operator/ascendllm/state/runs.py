@@ -43,13 +43,18 @@ class Run:
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Run | None:
-        """The run of a ConfigMap; None where the operator's own record cannot be read."""
+        """The run of a ConfigMap; None where it holds no record of the operator's."""
         data: Mapping[str, Any] = item.get("data") or {}
         record = _object(data.get("run.json"))
         if record is None or not all(
             isinstance(record.get(key), str)
             for key in ("check", "run", "revision", "inputsHash", "startedAt")
         ):
+            return None
+        labels = item["metadata"].get("labels") or {}
+        owner = labels.get(names.NAME, "")
+        if item["metadata"]["name"] != names.run_name(owner, record["check"], record["run"]):
+            # A copy, or somebody's own.
             return None
         return cls(
             name=item["metadata"]["name"],

@@ -33,6 +33,7 @@ from ascendllm.status.room import Room, fitted
 from ascendllm.status.runtime import runtime_status
 from ascendllm.status.scene import Scene
 from ascendllm.status.situations import conditions_of
+from ascendllm.status.text import printable
 from ascendllm.status.warnings import warnings_of
 
 __all__ = ["build_status", "failed_status", "phase", "refused_status"]
@@ -46,7 +47,7 @@ def build_status(
     """The status after a decision was carried out."""
     scene = Scene(spec, observed, decision)
     conditions = conditions_of(scene)
-    return fitted(lambda room: _status(owner, scene, conditions, room))
+    return printable(fitted(lambda room: _status(owner, scene, conditions, room)))
 
 
 def _status(owner: Owner, scene: Scene, conditions: list[Condition], room: Room) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def refused_status(observed: Observed, problem: SpecError) -> dict[str, Any]:
         Condition(STALLED, "True", problem.reason, problem.message),
         *_untouched(before),
     ]
-    return {**before, **_head(observed, conditions)}
+    return printable({**before, **_head(observed, conditions)})
 
 
 def failed_status(observed: Observed, reason: str, message: str) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def failed_status(observed: Observed, reason: str, message: str) -> dict[str, An
         Condition(RECONCILING, "True", reason, message),
         *_untouched(before),
     ]
-    return {**before, **_head(observed, conditions)}
+    return printable({**before, **_head(observed, conditions)})
 
 
 def verdict(states: tuple[CheckState, ...]) -> str:

@@ -21,6 +21,9 @@ VALIDATED = "Validated"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
+_REASON_BYTES = 128
+"""Some reasons are a kubelet's or an API server's; ours are far shorter."""
+
 Truth = Literal["True", "False", "Unknown"]
 
 
@@ -59,7 +62,7 @@ def merge(
         {
             "type": condition.type,
             "status": condition.status,
-            "reason": condition.reason,
+            "reason": shortened(condition.reason, _REASON_BYTES),
             "message": shortened(condition.message, message_bytes),
             "lastTransitionTime": times.get((condition.type, condition.status)) or now,
             "observedGeneration": generation,

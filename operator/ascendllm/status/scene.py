@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ascendllm.api.spec import Spec
 from ascendllm.decide.checks import CheckState, Standing
 from ascendllm.decide.decision import Decision
+from ascendllm.decide.job_images import check_image
 from ascendllm.desired import names
 from ascendllm.state.observed import Observed
 from ascendllm.state.pods import held_up
@@ -46,15 +47,21 @@ class Scene:
     @property
     def held_up(self) -> str | None:
         """What keeps the running check's job from starting, and what to do about it."""
-        running = {state.unfinished.run for state in self.decision.states if state.unfinished}
+        running = {
+            state.unfinished.run: check_image(state.check)
+            for state in self.decision.states
+            if state.unfinished
+        }
         for pod in self.observed.of("Pod"):
-            if pod["metadata"].get("labels", {}).get(names.RUN) not in running:
+            image = running.get(pod["metadata"].get("labels", {}).get(names.RUN))
+            if image is None:
                 continue
             cause = held_up(pod)
             if cause is not None:
                 return (
-                    f"{cause}; see validatorImage in ConfigMap ascendllm-operator and "
-                    "spec.validation (job, mmlu.data); a job that is deleted is made again"
+                    f"{cause}; see imageRepository and {image}Image in ConfigMap "
+                    "ascendllm-operator and spec.validation (job, mmlu.data); a job that is "
+                    "deleted is made again"
                 )
         return None
 

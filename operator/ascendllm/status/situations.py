@@ -70,7 +70,10 @@ def not_to_be_acted_on(scene: Scene) -> Row | None:
     problem = scene.decision.problem
     if problem is None:
         return None
-    unknown: tuple[Truth, str, str] = ("Unknown", problem.reason, "the spec is not acted on")
+    told = "the spec is not acted on"
+    if scene.decision.rollout is not None:
+        told = "no check runs until this is resolved"
+    unknown: tuple[Truth, str, str] = ("Unknown", problem.reason, told)
     return Row("False", problem.reason, problem.message, stalled=True, validated=unknown)
 
 

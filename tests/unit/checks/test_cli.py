@@ -118,6 +118,17 @@ async def test_an_error_is_exit_code_2_with_a_result() -> None:
     assert "Traceback" not in err
 
 
+async def test_a_pattern_that_does_not_compile_is_an_error_with_a_result() -> None:
+    async with FakeServer().serve() as server:
+        prompts = '--prompts=[{"prompt": "x", "expect": "("}]'
+        code, out, err = await run("smoke", f"--base-url={server.url}", "--model=m", prompts)
+        assert server.seen == {}
+    result = json.loads(out)
+    assert (code, result["result"], result["reason"]) == (2, "Error", "BadPattern")
+    assert result["message"].startswith("--prompts[0].expect: '(' is not a regular expression")
+    assert "Traceback" not in err
+
+
 async def test_sigterm_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     reached = asyncio.Event()
 

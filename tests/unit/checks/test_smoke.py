@@ -736,3 +736,15 @@ async def test_a_hostile_pattern_ends_in_an_error() -> None:
         outcome = await run_smoke(server, prompts=cases, without=("parameters",))
     assert (outcome.result, outcome.reason) == ("Error", "PatternTooSlow")
     assert results(outcome)["prompt2"] == "Skipped"
+
+
+async def test_a_pattern_that_does_not_compile_ends_smoke_before_any_request() -> None:
+    server = Spoiled()
+    cases = (PromptCase("x", None, 8, "fine"), PromptCase("y", None, 8, "(never closed"))
+    outcome = await run_smoke(server, prompts=cases, prompts_field="spec.validation.smoke.prompts")
+    assert (outcome.result, outcome.reason) == ("Error", "BadPattern")
+    assert outcome.message.startswith(
+        "spec.validation.smoke.prompts[1].expect: '(never closed' is not a regular expression"
+    )
+    assert "missing ), unterminated subpattern at position 0" in outcome.message
+    assert server.seen == {}

@@ -51,6 +51,7 @@ SETTINGS = Settings.from_mapping(
         "runtimeRepository": "registry.test/vllm-ascend",
         "validatorImage": "registry.test/validator:1",
         "downloaderImage": "registry.test/downloader:1",
+        "evalsImage": "registry.test/evals:1",
         "mmluData": '{"hostPath": "/opt/atomgit/mmlu", "custom": true}',
     }
 )

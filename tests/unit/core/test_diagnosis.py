@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
 
 import pytest
 import yaml
 
 from ascendllm.simulator.behaviour import CRASHES
+from ascendllm.state import diagnosis, loading
 from ascendllm.state.diagnosis import CAUSES, diagnose
 from ascendllm.state.loading import loading_stage
 
@@ -178,6 +183,83 @@ RuntimeError: Engine core initialization failed. See root cause above.
 """
     assert diagnose(good) is None
     assert diagnose("") is None
+
+
+# Work: a search is tried from each character of a line, so the work is linear in a log's length
+# where what one try can cost is bounded.
+
+_MOST_STEPS = 2000
+_PATTERNS = [
+    *((cause.reason, cause.pattern) for cause in CAUSES),
+    *((reason, pattern) for reason, pattern, _ in loading._STEPS),
+]
+
+
+def cost(pattern: Iterable[tuple[Any, Any]]) -> tuple[float, float]:
+    """The most ways in which a parsed pattern matches from one place, and the steps to try all."""
+    ways, steps = 1.0, 0.0
+    for operation, argument in pattern:
+        more_ways, more_steps = _cost_of(str(operation), argument)
+        steps += ways * more_steps
+        ways *= more_ways
+    return ways, steps
+
+
+def _cost_of(operation: str, argument: Any) -> tuple[float, float]:
+    match operation:
+        case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN" | "AT":
+            return 1, 1
+        case "SUBPATTERN":
+            return cost(argument[-1])
+        case "BRANCH":
+            branches = [cost(branch) for branch in argument[1]]
+            return sum(ways for ways, _ in branches), sum(steps for _, steps in branches)
+        case "ASSERT" | "ASSERT_NOT":
+            return 1, cost(argument[1])[1]
+        case "ATOMIC_GROUP":
+            return 1, cost(argument)[1]
+        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+            least, most, body = argument
+            if most == _parser.MAXREPEAT:
+                return math.inf, math.inf
+            ways, steps = cost(body)
+            if operation == "POSSESSIVE_REPEAT":
+                return 1, (most + 1) * steps
+            counts = [ways**times for times in range(most + 1)]
+            return sum(counts[least:]), sum(counts) * steps
+    raise AssertionError(f"{operation} in a pattern of a log: its cost is not known here")
+
+
+@pytest.mark.parametrize(("reason", "pattern"), _PATTERNS, ids=[row[0] for row in _PATTERNS])
+def test_a_pattern_costs_little_from_any_place_of_a_line(reason: str, pattern: str) -> None:
+    assert cost(_parser.parse(pattern))[1] <= _MOST_STEPS, reason
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"torch(?:\.\w+)*\.OutOfMemoryError",
+        r"Hccl\w*\(.*error code is 19\b",
+        r"Loading .{0,40}checkpoint .{0,40}shards",
+        r"(?:a{1,4}){1,8}b",
+    ],
+)
+def test_a_pattern_that_costs_much_is_noticed(pattern: str) -> None:
+    assert cost(_parser.parse(pattern))[1] > _MOST_STEPS
+
+
+def test_of_a_long_log_its_beginning_and_its_end_are_read() -> None:
+    cause, half = CRASHES["noDevice"], diagnosis._LINES // 2
+    assert diagnose("\n".join([*["x"] * (half - 1), cause, *["x"] * 200_000])) is not None
+    assert diagnose("\n".join([*["x"] * 200_000, cause, *["x"] * (half - 1)])) is not None
+    assert diagnose("\n".join([*["x"] * half, cause, *["x"] * 2000])) is None
+    assert diagnose("\n \n".join([*["x"] * (half + 10), cause, *["x"] * 400])) is not None
+
+
+def test_of_a_long_log_of_a_loading_server_the_end_is_read() -> None:
+    telling, most = "Starting to load model x", loading._LINES
+    assert loading_stage("\n".join([telling, *["x"] * (most - 1)])) is not None
+    assert loading_stage("\n".join([telling, *["x"] * most])) is None
 
 
 def test_a_line_made_to_be_searched_for_ever_is_none() -> None:

@@ -226,7 +226,7 @@ def test_an_autoscaler_that_does_not_scale_is_told_of() -> None:
 
     (warning,) = says("False", "FailedGetPodsMetric")
     assert warning.startswith(
-        "HorizontalPodAutoscaler llama does not scale: FailedGetPodsMetric: no metrics; "
+        'HorizontalPodAutoscaler llama does not scale: FailedGetPodsMetric: "no metrics"; '
     )
     assert "prometheus-adapter" in warning
     assert says("True", "ValidMetricFound") == []
@@ -319,7 +319,7 @@ def test_a_route_that_leads_nowhere_is_told_of() -> None:
         (("Accepted", "True"), ("ResolvedRefs", "False")),
     ):
         told = says(*refused)
-        assert told.startswith("HTTPRoute llama leads nowhere: NoMatchingParent: no listener; ")
+        assert told.startswith('HTTPRoute llama leads nowhere: NoMatchingParent: "no listener"; ')
         assert "Gateway gateways/public of spec.service.gateway" in told
     assert says(("Accepted", "False"), generation=0) == "", "it is of the route before"
     assert says() == ""

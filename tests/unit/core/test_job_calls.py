@@ -35,7 +35,6 @@ def job(spec: Spec, check: str, *, has_traffic: bool = False) -> dict[str, Any]:
         run="0123456789",
         revision="abcdef0123",
         image="validator:1",
-        evals_image="evals:1",
         mmlu_data=spec.validation.mmlu.data
         if spec.validation is not None and spec.validation.mmlu is not None
         else None,
@@ -124,7 +123,6 @@ def test_a_task_arrives_as_it_was_written() -> None:
         "tolerance": "0.5",
     }
     assert (read.shots, read.limit) == (5, 100)
-    assert item["spec"]["template"]["spec"]["containers"][0]["image"] == "evals:1"
 
 
 @pytest.mark.parametrize(

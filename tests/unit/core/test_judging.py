@@ -219,6 +219,23 @@ def test_what_stays_inconclusive_is_not_asked_again(reason: str) -> None:
     assert stage.running() is None
 
 
+def test_a_pattern_that_does_not_compile_is_tried_again_only_once_it_changes() -> None:
+    def expecting(pattern: str) -> Any:
+        smoke = {"prompts": [{"prompt": "a", "expect": pattern}]}
+        return spec_of(validation={"smoke": smoke, "retries": 9})
+
+    stage = Stage(expecting("("))
+    stage.load()
+    stage.finish("smoke", result="Error", reason="BadPattern")
+    assert stage.conditions["Ready"] == "False/ValidationError"
+    stage.pass_time(days=1)
+    stage.settle()
+    assert stage.running() is None
+    stage.change(expecting(r"\("))
+    stage.settle()
+    assert stage.running() is not None
+
+
 def test_the_verdict_of_that_moment_is_sealed_and_told_in_the_history() -> None:
     stage = Stage(bench(**REGRESSION))
     stage.load()

@@ -62,3 +62,18 @@ def test_one_of_several_engines_is_enough() -> None:
     for now in (0.0, 10.0, 20.0):
         pulse = felt(pulse, {"0": Beat(1, now), "1": Beat(1, 5)}, now)
     assert pulse.hung_seconds(20) == 20
+
+
+def test_a_text_made_to_be_searched_for_ever_tells_nothing() -> None:
+    """Each line searched to the end of the text, it would take half an hour."""
+    assert read_beats("vllm:num_requests_running{\n" * 150_000) == {}
+
+
+def test_a_server_of_endless_engines_is_not_remembered_whole() -> None:
+    text = "\n".join(
+        f'vllm:{name}{{engine="{number}"}} 1'
+        for number in range(10_000)
+        for name in ("num_requests_running", "iteration_tokens_total_count")
+    )
+    assert len(read_beats(text)) == 2048
+    assert read_beats(text.replace('engine="', 'engine="' + "1" * 5000)).keys() <= {""}

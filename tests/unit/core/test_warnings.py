@@ -17,6 +17,16 @@ def test_a_dead_setting_is_told_and_stops_nothing() -> None:
     assert not stage.step(), "the same warning is no change"
 
 
+def test_a_secret_in_the_resource_is_told_before_all_else() -> None:
+    dead = {f"VLLM_ASCEND_UNREAD_{number:02}": "1" for number in range(40)}
+    stage = Stage(spec_of(runtime={"env": {**dead, "VLLM_API_KEY": "tell-nobody"}}))
+    stage.step()
+    first = stage.status["warnings"][0]
+    assert "VLLM_API_KEY" in first
+    assert "spec.service.apiKeySecret" in first
+    assert "tell-nobody" not in str(stage.status)
+
+
 def test_without_remarks_there_are_no_warnings() -> None:
     stage = Stage()
     stage.step()

@@ -525,7 +525,7 @@ def test_pods_that_the_api_server_refuses_are_told_of() -> None:
     told = conditions_of(Scene(stage.spec, observed, decision))
     (ready,) = [each for each in told if each.type == "Ready"]
     assert ready.reason == "PodsRefused"
-    assert why in ready.message
+    assert why.replace('"', "'") in ready.message
     stage.objects["Deployment", deployment["metadata"]["name"]]["status"] = {
         "conditions": [{**failure, "status": "False"}]
     }

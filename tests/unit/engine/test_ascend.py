@@ -211,6 +211,82 @@ def test_nothing_to_remark(fields: dict[str, Any]) -> None:
     assert remarks(spec(**fields)) == []
 
 
+SECRETS: dict[str, str] = {
+    "VLLM_API_KEY": "spec.service.apiKeySecret",
+    "HF_TOKEN": "tokenSecret of its source",
+    "HUGGING_FACE_HUB_TOKEN": "tokenSecret of its source",
+    "MODELSCOPE_API_TOKEN": "tokenSecret of its source",
+    "hf_token": "tokenSecret of its source",
+    "AWS_ACCESS_KEY_ID": "credentialsSecret of its source",
+    "AWS_SECRET_ACCESS_KEY": "credentialsSecret of its source",
+    "AWS_SESSION_TOKEN": "credentialsSecret of its source",
+    "S3_SECRET_ACCESS_KEY": "credentialsSecret of its source",
+    "OPENAI_API_KEY": "in its image or beside the model",
+    "OPENAI_APIKEY": "in its image or beside the model",
+    "openaiApiKey": "in its image or beside the model",
+    "OBS_ACCESSKEY": "in its image or beside the model",
+    "API_KEYS": "in its image or beside the model",
+    "KEY": "in its image or beside the model",
+    "KEY_2": "in its image or beside the model",
+    "TOKEN2": "in its image or beside the model",
+    "TOKEN_OF_THE_PROXY": "in its image or beside the model",
+    "VLLM_ASCEND_TOKEN": "in its image or beside the model",
+    "CLIENT_SECRET": "in its image or beside the model",
+    "APP_SECRETS": "in its image or beside the model",
+    "REDIS_PASSWORD": "in its image or beside the model",
+    "PGPASSWORD": "in its image or beside the model",
+    "MYSQL_PASSWD": "in its image or beside the model",
+    "STORE_CREDENTIAL": "in its image or beside the model",
+    "STORE_CREDENTIALS": "in its image or beside the model",
+}
+"""Variables that hold a secret, and what the warning advises."""
+
+
+@pytest.mark.parametrize("version", ["v0.18.0rc1", "v9.9.9"])
+@pytest.mark.parametrize(("name", "remedy"), SECRETS.items(), ids=SECRETS)
+def test_a_secret_in_a_variable_is_warned_about(name: str, remedy: str, version: str) -> None:
+    env = {name: "tell-nobody"}
+    found = spec(env=env)
+    runtime = found.runtime.model_copy(update={"version": version})
+    texts = remarks(found.model_copy(update={"runtime": runtime}))
+    (warning,) = [text for text in texts if remedy in text]
+    assert warning.startswith(f"spec.runtime.env {name}: everybody who may read this resource")
+    assert "tell-nobody" not in "".join(texts)
+    assert len(warning) <= 400
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("MAX_NUM_BATCHED_TOKENS", "many"),
+        ("VLLM_MAX_TOKENS_PER_EXPERT_FP4_MOE", "many"),
+        ("VLLM_PREFIX_CACHE_KEYS", "hash"),
+        ("KEYCLOAK_REALM", "bank"),
+        ("TOKENIZER_MODE", "slow"),
+        ("PASSWORDLESS_LOGIN", "please"),
+        ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"),
+        ("USE_API_KEY", "True"),
+        ("HF_TOKEN", ""),
+        ("EOS_TOKEN_ID", "128001"),
+        ("MAX_TOKEN_LEN", "4096"),
+        ("HF_TOKEN_PATH", "/tokens/hf"),
+        ("API_KEY_FILE", "/keys/api"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/keys/google.json"),
+        ("SSH_KEY_TYPE", "ed25519"),
+        ("OAUTH_TOKEN_URL", "https://login.example/token"),
+        ("PYTORCH_NPU_ALLOC_CONF", "expandable_segments:True"),
+    ],
+)
+def test_other_variables_are_not(name: str, value: str) -> None:
+    assert remarks(spec(env={name: value})) == []
+
+
+def test_a_password_may_be_a_number() -> None:
+    (warning,) = remarks(spec(env={"REDIS_PASSWORD": "123456"}))
+    assert "123456" not in warning
+
+
 def test_another_release_is_not_judged_by_the_rules_of_this_one() -> None:
     later = spec(args=["--kv-cache-dtype=fp8"], env={"VLLM_ASCEND_ENABLE_NZ": "true"})
     later = later.model_copy(

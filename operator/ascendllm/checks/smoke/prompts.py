@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ascendllm.checks.smoke.patterns import check_pattern
+from ascendllm.checks.smoke.patterns import PATTERN_CHARACTERS
 from ascendllm.exceptions import SpecError
 
 __all__ = ["PromptCase", "read_prompts"]
@@ -45,7 +45,7 @@ def read_prompts(given: str) -> tuple[PromptCase, ...]:
     """Read `--prompts`: the JSON itself, or `@FILE`.
 
     Raises:
-        SpecError: `BadPrompts` or `BadPattern`, naming the prompt (from 1) and the rule.
+        SpecError: `BadPrompts`, naming the prompt (from 1) and the rule.
     """
     text = _file(Path(given[1:])) if given.startswith("@") else given
     try:
@@ -71,12 +71,18 @@ def _case(row: object, number: int) -> PromptCase:
     if type(most) is not int or not 1 <= most <= MOST_TOKENS:
         raise _bad(f"prompt {number}: maxTokens {most!r:.20} must be 1 to {MOST_TOKENS}")
     expect = row.get("expect")
-    if expect is not None:
-        if not isinstance(expect, str) or not expect:
-            raise _bad(f"prompt {number}: expect must be a regular expression")
-        check_pattern(expect, f"--prompts: expect of prompt {number}")
+    if expect is not None and not _is_pattern(expect):
+        raise _bad(
+            f"prompt {number}: expect must be a regular expression of 1 to {PATTERN_CHARACTERS} "
+            "characters"
+        )
     turns = None if messages is None else _messages(messages, number)
     return PromptCase(cast("str | None", prompt), turns, most, expect)
+
+
+def _is_pattern(value: object) -> bool:
+    """Whether a value may be a pattern; only `patterns.check_pattern` knows whether it is one."""
+    return isinstance(value, str) and 1 <= len(value) <= PATTERN_CHARACTERS
 
 
 def _messages(messages: object, number: int) -> tuple[tuple[str, str], ...]:

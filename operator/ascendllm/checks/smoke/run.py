@@ -21,6 +21,7 @@ from ascendllm.checks.smoke.findings import NotApplicableError, WrongError
 from ascendllm.checks.smoke.groups.adapters import ask_adapter
 from ascendllm.checks.smoke.groups.own_prompts import ask_prompt
 from ascendllm.checks.smoke.http import Http
+from ascendllm.checks.smoke.patterns import check_pattern
 from ascendllm.checks.smoke.prompts import PromptCase
 from ascendllm.checks.smoke.replicas import Replica, find_replicas
 from ascendllm.checks.smoke.report import Report
@@ -45,6 +46,7 @@ class SmokeOptions:
         endpoint: Their address; a name with several addresses stands for several servers.
         kind: base asks /v1/completions, instruct /v1/chat/completions.
         prompts: The user's own.
+        prompts_field: The field or option that the prompts come from, for messages.
         without: The groups of checks that are left out.
         max_num_seqs: How many requests a server computes at once; None where that is not known.
         adapters: LoRA adapters that each server must answer for, by name.
@@ -57,6 +59,7 @@ class SmokeOptions:
     endpoint: Endpoint
     kind: Kind = "base"
     prompts: Sequence[PromptCase] = ()
+    prompts_field: str = "--prompts"
     without: Collection[Group] = ()
     max_num_seqs: int | None = None
     adapters: Sequence[str] = ()
@@ -67,7 +70,10 @@ class SmokeOptions:
 
 
 async def check_smoke(options: SmokeOptions, tracker: Tracker, _checkpoint: str | None) -> Outcome:
-    """The check. A server that can't be asked is an `Error`, one that answers wrongly `Failed`."""
+    """The check. A server that can't be asked is an `Error`, one that answers wrongly `Failed`.
+
+    A pattern that does not compile is an `Error` too, before any request is sent.
+    """
     report = Report()
     tracker.figures = report.figures
     try:
@@ -80,6 +86,7 @@ async def check_smoke(options: SmokeOptions, tracker: Tracker, _checkpoint: str 
                 limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
             ) as client,
         ):
+            await _check_patterns(options)
             await _all_servers(options, client, tracker, report)
     except TimeoutError:
         report.error = CheckError(
@@ -90,6 +97,15 @@ async def check_smoke(options: SmokeOptions, tracker: Tracker, _checkpoint: str 
     except CheckError as error:
         report.error = error
     return report.outcome()
+
+
+async def _check_patterns(options: SmokeOptions) -> None:
+    """Raises CheckError, naming the prompt, for a pattern that does not compile."""
+    checked: set[str] = set()
+    for index, case in enumerate(options.prompts):
+        if case.expect is not None and case.expect not in checked:
+            await check_pattern(case.expect, f"{options.prompts_field}[{index}].expect")
+            checked.add(case.expect)
 
 
 async def _all_servers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import click
 
 from ascendllm.checks.endpoint import Endpoint, parse_endpoint
 from ascendllm.checks.progress import StderrProgress
-from ascendllm.checks.result import CheckResult, one_line
+from ascendllm.checks.result import CheckResult, one_line, readable_json
 from ascendllm.checks.runner import Body, CheckName, run_check
 from ascendllm.checks.sinks import ReportFile, Sink
 from ascendllm.exceptions import SpecError
@@ -169,7 +168,7 @@ def _run_configmap(name: str) -> Sink:
 
 
 def _json(result: CheckResult) -> str:
-    return json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False, indent=2)
+    return readable_json(result.to_json())
 
 
 def _table(result: CheckResult) -> str:

@@ -12,6 +12,9 @@ from ascendllm.exceptions import SpecError
 
 __all__ = ["command"]
 
+_SPEC_FIELD = "spec.validation.smoke.prompts"
+"""The field behind `--prompts` in the operator's jobs, which alone write to a run's ConfigMap."""
+
 
 @click.command("smoke")
 @common_options
@@ -65,5 +68,13 @@ def command(
         raise click.UsageError(error.message) from None
     wanted: dict[Group, bool] = {"language": language, "parameters": parameters}
     without = [group for group, asked in wanted.items() if not asked]
-    options = SmokeOptions(common.endpoint, kind, cases, without, max_num_seqs, adapters)
+    options = SmokeOptions(
+        common.endpoint,
+        kind,
+        prompts=cases,
+        prompts_field="--prompts" if common.run_configmap is None else _SPEC_FIELD,
+        without=without,
+        max_num_seqs=max_num_seqs,
+        adapters=adapters,
+    )
     run(SMOKE, partial(check_smoke, options), common)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 
 from ascendllm.api.engine import Engine
+from ascendllm.api.limits import CONFIG_BYTES
 from ascendllm.decide.policies.given import Input
 from ascendllm.engine import ascend, options
 from ascendllm.engine.arguments import tensor_parallel_size
@@ -28,7 +29,6 @@ __all__ = [
     "too_long_for_one_step",
 ]
 
-_CONFIG_LIMIT = 64 * 1024
 _SHOWN = 5
 """Problems that one message tells of."""
 
@@ -122,7 +122,9 @@ def _twice(fields: dict[str, str], attribute: str, entry: Entry) -> str | None:
 
 def _joined(problems: list[str]) -> str:
     more = len(problems) - _SHOWN
-    return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    text = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    # An option may have 4,096 characters; the remedy behind it must still be seen.
+    return re.sub(r"(\S{100})\S{60,}", r"\1…", text)
 
 
 def ascend_refuses(given: Input) -> SpecError | None:
@@ -140,10 +142,10 @@ def engine_config_too_large(given: Input) -> SpecError | None:
         ("config", engine.config),
     ):
         size = len(json.dumps(value).encode()) if value is not None else 0
-        if size > _CONFIG_LIMIT:
+        if size > CONFIG_BYTES:
             return SpecError(
                 "InvalidEngine",
-                f"spec.engine.{field} is {size} bytes of JSON: at most {_CONFIG_LIMIT} can be "
+                f"spec.engine.{field} is {size} bytes of JSON: at most {CONFIG_BYTES} can be "
                 "given; leave out what is at its default",
             )
     return None

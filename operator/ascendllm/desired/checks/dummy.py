@@ -18,8 +18,6 @@ __all__ = ["SERVER_URL", "beside_its_server", "dummy_call"]
 
 SERVER_URL = f"http://127.0.0.1:{PORT}"
 
-_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
-_TOKEN_SECONDS = 3600
 _OF_THE_REVISION = ("serviceAccountName", "topologySpreadConstraints")
 """Fields of the template's pod that say something of the revision's pods among each other."""
 
@@ -31,9 +29,6 @@ def dummy_call(given: Given) -> Call:
 
 def beside_its_server(pod: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
     """A job's pod with the server that it asks.
-
-    The server never sees the job's token: code that comes with a model could write itself a
-    verdict with it.
 
     Args:
         pod: The job's pod spec, with one container.
@@ -53,38 +48,17 @@ def beside_its_server(pod: Mapping[str, Any], template: Mapping[str, Any]) -> di
             **{key: identity[key] for key in ("runAsNonRoot", "runAsUser", "runAsGroup")},
             "seccompProfile": identity["seccompProfile"],
         },
-        "volumeMounts": [
-            *check["volumeMounts"],
-            {"name": "token", "mountPath": _TOKEN, "readOnly": True},
-        ],
     }
     return {
         **serving,
         "serviceAccountName": pod["serviceAccountName"],
-        "automountServiceAccountToken": False,
         "restartPolicy": "Never",
         "initContainers": [*serving.get("initContainers", []), server],
         "containers": [check],
-        "volumes": [*serving.get("volumes", []), *pod["volumes"], _token()],
+        "volumes": [*serving.get("volumes", []), *pod["volumes"]],
     }
 
 
 def _with_random_weights(arguments: list[str]) -> list[str]:
     kept = [argument for argument in arguments if not argument.startswith("--load-format")]
     return [*kept, "--load-format=dummy"]
-
-
-def _token() -> dict[str, Any]:
-    """What the ServiceAccount admission mounts where a pod wants its token."""
-    certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
-    namespace = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
-    return {
-        "name": "token",
-        "projected": {
-            "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}},
-                {"configMap": certificate},
-                {"downwardAPI": {"items": [namespace]}},
-            ]
-        },
-    }

@@ -11,6 +11,7 @@ from ascendllm.api.spec import Spec
 from ascendllm.engine import options
 from ascendllm.engine.ascend import additional_config, chip, environment, given
 from ascendllm.engine.ascend.setup import Setup
+from ascendllm.engine.secret_variables import secret_remarks
 
 __all__ = ["refusals", "remarks"]
 
@@ -26,11 +27,12 @@ def refusals(spec: Spec, generation: str | None = None) -> list[str]:
 
 
 def remarks(spec: Spec, generation: str | None = None) -> list[str]:
-    """What has no effect, or one that nobody is told of."""
+    """Secrets that everybody can read, and settings without effect or with another one."""
+    secrets = secret_remarks(spec.runtime.env or {})
     if options.table_for(spec.runtime.version) is None:
-        return _unknown_version(spec)
+        return [*secrets, *_unknown_version(spec)]
     setup = Setup.of(spec, generation)
-    return [text for subject in _SUBJECTS for text in subject.remarks(setup)]
+    return [*secrets, *(text for subject in _SUBJECTS for text in subject.remarks(setup))]
 
 
 def _unknown_version(spec: Spec) -> list[str]:

@@ -44,8 +44,6 @@ _DEAD: Mapping[str, str] = {
 """Variables that circulate and that no release of vLLM or vLLM-Ascend has read, and what does what
 they promise. Searched in all 42 tags of vllm-ascend and in vLLM 0.3.3, 0.7.3 and 0.18.0."""
 
-_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN")
-
 
 def refusals(setup: Setup) -> Iterator[str]:
     """Variables on which a server ends."""
@@ -70,7 +68,7 @@ def refusals(setup: Setup) -> Iterator[str]:
 
 
 def remarks(setup: Setup) -> Iterator[str]:
-    """Variables that nobody reads, and those that show a secret."""
+    """Variables that no server reads, or reads otherwise than is meant."""
     for name, value in sorted(setup.env.items()):
         if name in _DEAD:
             yield (
@@ -88,11 +86,6 @@ def remarks(setup: Setup) -> Iterator[str]:
             yield f"spec.runtime.env {name} is not read by vLLM-Ascend 0.18: {hint}"
         elif name == "DYNAMIC_EPLB" and value.lower() not in ("true", "false", "1", "0"):
             yield f"spec.runtime.env DYNAMIC_EPLB={value!r} counts as false: write true or false"
-        elif name in _TOKENS:
-            yield (
-                f"spec.runtime.env {name}: everybody who may read this resource can read the "
-                "token, and serving pods fetch nothing: remove it"
-            )
     if setup.values.get("enable_sleep_mode") and setup.env.get("VLLM_ASCEND_ENABLE_NZ") != "0":
         yield (
             "spec.engine: --enable-sleep-mode without spec.runtime.env "

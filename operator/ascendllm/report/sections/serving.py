@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ascendllm.engine.arguments import unescape_argument
 from ascendllm.report.blocks import Block, Paragraph, Preformatted, Section
 from ascendllm.report.sections.parts import facts, part, texts
 
@@ -60,7 +61,7 @@ def started(template: Mapping[str, Any]) -> Section | None:
     container = next((item for item in containers if item.get("name") == "vllm"), None)
     if container is None or not container.get("args"):
         return None
-    words = [shlex.quote(str(word)) for word in container["args"]]
+    words = [shlex.quote(unescape_argument(str(word))) for word in container["args"]]
     lines = [f"export {item.get('name')}={_value(item)}" for item in container.get("env") or []]
     command = " \\\n  ".join([" ".join(words[:3]), *words[3:]])
     blocks: list[Block] = [Preformatted("\n".join([*lines, command]))]
