@@ -133,6 +133,9 @@ class Observer:
                 return replace(observed, nodes=await self._nodes.list())
             case PeerNeeded(name=name):
                 peer = await self._cluster.get(KIND, namespace, name)
+                if peer is not None:
+                    # Its figures are in its status; its spec may have 1.5 MB.
+                    peer = {key: value for key, value in peer.items() if key != "spec"}
                 return replace(observed, peers={**observed.peers, name: peer})
             case CachesNeeded(claims=claims):
                 return await self._look_at_caches(namespace, claims, observed)

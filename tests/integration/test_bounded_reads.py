@@ -38,7 +38,9 @@ async def test_a_page_that_is_too_large_is_read_object_by_object(
         item["metadata"]["name"] for item in items
     ]
     assert found[0]["data"]["text"] == MEGABYTE
-    seen = [item["metadata"]["name"] async for item in api.each("ConfigMap", "bounded=yes")]
+    seen = [
+        item["metadata"]["name"] async for item in api.each("ConfigMap", selector="bounded=yes")
+    ]
     assert len(seen) == len(items)
     kept = await api.list(
         "ConfigMap",

@@ -73,9 +73,16 @@ class Capacity:
         return tuple(node for node in nodes if node is not None)
 
     async def _node(self, node: Object, resource: str) -> NodeNpus | None:
-        on_it = await self._cluster.list(
-            "Pod",
-            fields=f"spec.nodeName={node['metadata']['name']}",
-            where=lambda pod: extended(pod)[resource] > 0,
-        )
-        return node_npus(node, on_it, resource)
+        on_it = self._cluster.each("Pod", fields=f"spec.nodeName={node['metadata']['name']}")
+        holders = [_reduced(pod) async for pod in on_it if extended(pod)[resource] > 0]
+        return node_npus(node, holders, resource)
+
+
+def _reduced(pod: Object) -> Object:
+    """A pod without what its NPUs do not depend on: it is anybody's, and may have 1.5 MB."""
+    containers = (pod.get("spec") or {}).get("containers") or []
+    return {
+        "metadata": {"uid": pod["metadata"].get("uid", "")},
+        "spec": {"containers": [{"resources": item.get("resources")} for item in containers]},
+        "status": {"phase": (pod.get("status") or {}).get("phase")},
+    }

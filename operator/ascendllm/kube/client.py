@@ -175,10 +175,16 @@ class ApiServer:
         return tuple(kept)
 
     async def each(
-        self, kind: str, selector: str = "", *, metadata_only: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        *,
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Object]:
-        """The same objects of all namespaces, a page in memory at a time."""
-        async for items, _ in self._pages(kind, None, selector, "", metadata_only):
+        """The same objects one by one, of any number: one page is in memory at a time."""
+        async for items, _ in self._pages(kind, namespace, selector, fields, metadata_only):
             for item in items:
                 yield item
 

@@ -42,9 +42,15 @@ class Cluster(Protocol):
         """
 
     def each(
-        self, kind: str, selector: str = "", *, metadata_only: bool = False
+        self,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        *,
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Object]:
-        """The same objects of all namespaces, a page in memory at a time."""
+        """The same objects one by one, of any number: one page is in memory at a time."""
 
     async def log(
         self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False

@@ -112,7 +112,7 @@ class OptionalKinds:
     async def _ask(self, kind: str) -> None:
         having: set[Key] = set()
         try:
-            async for item in self._cluster.each(kind, names.SELECTOR, metadata_only=True):
+            async for item in self._cluster.each(kind, selector=names.SELECTOR, metadata_only=True):
                 metadata = item["metadata"]
                 owner = (metadata.get("labels") or {}).get(names.NAME)
                 if owner:

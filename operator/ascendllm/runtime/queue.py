@@ -1,7 +1,8 @@
 """The work queue: which resources are to be reconciled, when, and how often after failures.
 
 A key is worked on by one worker at a time. Added while it is worked on, it is worked on once more.
-A failure is tried again after a growing pause; other keys go on meanwhile.
+A failure is tried again after a growing pause; other keys go on meanwhile. One namespace has at
+most half of the workers: slow passes of one tenant leave the other half to everybody else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from ascendllm.exceptions import AscendError
@@ -38,17 +40,18 @@ class WorkQueue:
 
     Args:
         handler: Reconciles a key; returns after how many seconds to look again, or None.
-        workers: How many keys are worked on at the same time.
+        workers: How many keys are worked on at the same time, half of them of one namespace.
         observe: Called after each pass with its result (`success`, `error`) and its seconds.
     """
 
-    def __init__(self, handler: Handler, *, workers: int = 8, observe: Observer = _ignore) -> None:
+    def __init__(self, handler: Handler, *, workers: int = 16, observe: Observer = _ignore) -> None:
         self._handler = handler
         self._observe = observe
         self._workers = workers
         self._due: list[tuple[float, int, Key]] = []
         self._when: dict[Key, float] = {}
         self._running: set[Key] = set()
+        self._waiting: dict[str, deque[Key]] = {}
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._order = itertools.count()
@@ -90,6 +93,7 @@ class WorkQueue:
                 await self._pass(key)
             finally:
                 self._running.discard(key)
+                self._make_due(key[0])
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
@@ -107,6 +111,9 @@ class WorkQueue:
                 if pause > 0:
                     break
                 heapq.heappop(self._due)
+                if self._is_at_its_share(key[0]):
+                    self._waiting.setdefault(key[0], deque()).append(key)
+                    continue
                 del self._when[key]
                 return key
             self._changed.clear()
@@ -115,6 +122,21 @@ class WorkQueue:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _is_at_its_share(self, namespace: str) -> bool:
+        running = sum(key[0] == namespace for key in self._running)
+        return running >= max(1, self._workers // 2)
+
+    def _make_due(self, namespace: str) -> None:
+        """Lets the next key of a namespace that waits for a worker have its turn."""
+        waiting = self._waiting.get(namespace)
+        if not waiting:
+            return
+        key = waiting.popleft()
+        if not waiting:
+            del self._waiting[namespace]
+        heapq.heappush(self._due, (self._when[key], next(self._order), key))
+        self._changed.set()
 
     async def _pass(self, key: Key) -> None:
         started = time.monotonic()

@@ -66,19 +66,13 @@ class FakeCluster:
         self.permitted.set()
         self.error: ClusterError | None = None
 
-    async def each(self, kind: str) -> AsyncIterator[Object]:
-        for item in await self._answer(kind, self.nodes):
-            yield item
-
-    async def list(self, kind: str, *, fields: str = "") -> tuple[Object, ...]:
-        return await self._answer(kind, self.pods)
-
-    async def _answer(self, kind: str, items: tuple[Object, ...]) -> tuple[Object, ...]:
+    async def each(self, kind: str, *, fields: str = "") -> AsyncIterator[Object]:
         self.lists[kind] += 1
         await self.permitted.wait()
         if self.error is not None:
             raise self.error
-        return items
+        for item in self.nodes if kind == "Node" else self.pods:
+            yield item
 
 
 class Clock:

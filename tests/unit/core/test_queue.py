@@ -14,7 +14,7 @@ from ascendllm.reconcile import Key
 from ascendllm.runtime import queue as queue_module
 from ascendllm.runtime.queue import WorkQueue
 
-A, B = ("ns", "a"), ("ns", "b")
+A, B = ("ns-a", "a"), ("ns-b", "b")
 
 
 @asynccontextmanager
@@ -153,3 +153,47 @@ async def test_it_tells_how_long_nobody_has_looked() -> None:
     before = queue.silent_seconds
     await asyncio.sleep(0.02)
     assert queue.silent_seconds > before
+
+
+async def test_slow_passes_of_one_namespace_leave_workers_to_the_others() -> None:
+    blocked = asyncio.Event()
+    under_way: set[Key] = set()
+    done: asyncio.Queue[Key] = asyncio.Queue()
+
+    async def handle(key: Key) -> None:
+        under_way.add(key)
+        if key[0] == "slow":
+            await blocked.wait()
+        under_way.discard(key)
+        await done.put(key)
+
+    slow = [("slow", f"model-{number}") for number in range(100)]
+    async with working(handle, workers=4) as queue:
+        for key in slow:
+            queue.add(key)
+        quick = [(f"quick-{number % 3}", f"model-{number}") for number in range(30)]
+        for key in quick:
+            queue.add(key)
+        assert {await done.get() for _ in quick} == set(quick)
+        assert len(under_way) == 2, "half of the workers"
+        for key in slow:
+            queue.add(key)
+        queue.add(("quick-0", "model-0"))
+        assert await done.get() == ("quick-0", "model-0")
+        blocked.set()
+        # The two that were under way when they were added again have a second pass.
+        finished = [await done.get() for _ in range(len(slow) + 2)]
+        assert set(finished) == set(slow), "none is lost"
+
+
+async def test_a_namespace_alone_has_its_keys_worked_on_one_after_the_other() -> None:
+    seen: asyncio.Queue[Key] = asyncio.Queue()
+
+    async def handle(key: Key) -> None:
+        await seen.put(key)
+
+    keys = [("ns", f"model-{number}") for number in range(50)]
+    async with working(handle, workers=1) as queue:
+        for key in keys:
+            queue.add(key)
+        assert [await seen.get() for _ in keys] == keys
