@@ -96,6 +96,10 @@ e2e: venv ## the end-to-end tests, on a real cluster that is brought up and take
 	$(CLUSTER) up; \
 	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: programs
+programs: venv ## build the cluster's and other projects' programs beforehand (20 minutes the first time)
+	$(CLUSTER) build --all
+
 .PHONY: vllm
 vllm: venv ## the real vLLM for CPU, into the user's cache folder (9 GB, some minutes the first time)
 	@$(VLLM) install

@@ -28,6 +28,7 @@ from ascendllm.kube.events import event
 from ascendllm.kube.findings import Findings
 from ascendllm.kube.kinds import KINDS, OPTIONAL
 from ascendllm.kube.optional import without_undeclared
+from ascendllm.kube.read_budget import ReadBudget
 from ascendllm.kube.sharing import cache_of, given_up, is_kept_by_owners, manager_of
 from ascendllm.observe import Key, Observer, owned_by
 from ascendllm.report.conditions import ready_condition
@@ -74,6 +75,7 @@ class Reconciler:
         self._cluster = cluster
         self._observer = Observer(cluster, clock, findings if findings is not None else Findings())
         self._observe_replaced = observe_replaced
+        self._budget = ReadBudget()
         self._settings = settings
 
     async def reconcile(self, key: Key) -> float | None:
@@ -85,6 +87,10 @@ class Reconciler:
         Raises:
             ClusterError: The API server refused or failed; the pass is to be tried again.
         """
+        async with self._budget.one_pass():
+            return await self._pass(key)
+
+    async def _pass(self, key: Key) -> float | None:
         found = await self._read(key)
         if found is None:
             # The garbage collector does the rest, through the owner references.

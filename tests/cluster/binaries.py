@@ -31,6 +31,7 @@ __all__ = [
     "KUBERNETES",
     "LWS_CONTROLLER",
     "NPU_DEVICE_PLUGIN",
+    "OTHERS_PROGRAMS",
     "PAUSE",
     "PROBE",
     "PROGRAMS",
@@ -204,5 +205,15 @@ TRAEFIK = GoProgram(
 PAUSE = GoProgram(name="pause")
 PROBE = GoProgram(name="probe")
 
-# Not those of other projects: only the tests of what they do need them, and build them then.
 PROGRAMS = (KUBERNETES, COREDNS, NPU_DEVICE_PLUGIN, PAUSE, PROBE, KINDCONFIG)
+"""What a cluster consists of."""
+
+OTHERS_PROGRAMS = (
+    LWS_CONTROLLER,
+    KEDA_OPERATOR,
+    KEDA_ADAPTER,
+    PROMETHEUS,
+    PROMETHEUS_ADAPTER,
+    TRAEFIK,
+)
+"""Programs of other projects, which some end-to-end tests install, and build where they are not."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster import choice
-from cluster.binaries import PROGRAMS
+from cluster.binaries import OTHERS_PROGRAMS, PROGRAMS
 from cluster.commands import environment
 from cluster.errors import ClusterError
 from cluster.node import Node
@@ -75,7 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the node's label node.kubernetes.io/npu.chip.name; Ascend910 is what an A3 node "
         "bears [%(default)s]",
     )
-    command("build", _build, "build every program beforehand; `up` builds what is missing")
+    build = command("build", _build, "build every program beforehand; `up` builds what is missing")
+    build.add_argument(
+        "--all", action="store_true", help="also those of other projects, for the end-to-end tests"
+    )
     command("down", _down, "take the cluster down; nothing of it is left behind")
     command("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     kubectl = command("kubectl", _kubectl, "run kubectl as the administrator")
@@ -117,8 +120,8 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _build(_: argparse.Namespace) -> int:
-    for program in PROGRAMS:
+def _build(options: argparse.Namespace) -> int:
+    for program in (*PROGRAMS, *(OTHERS_PROGRAMS if options.all else ())):
         program.folder()
     return 0
 

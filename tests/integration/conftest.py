@@ -60,5 +60,5 @@ async def world(
     world.operate(settings)
     yield world
     # What a test leaves would be the next operator's work.
-    for item in await admin.list("AscendLLM", namespace):
+    async for item in admin.each("AscendLLM", namespace, metadata_only=True):
         await admin.remove("AscendLLM", namespace, item["metadata"]["name"])

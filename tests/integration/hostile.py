@@ -82,6 +82,9 @@ def hostile_specs() -> dict[str, dict[str, Any]]:
             additionalConfig={STRANGE: STRANGE, "a": "\x00"},
             args=["--chat-template=" + STRANGE.replace("\x00", "")],
         ),
+        "many-options": engine(config={"max-num-batched-tokenx": [""] * 16_000}),
+        "many-values": engine(config={"cudagraph-capture-sizes": ["1"] * 13_000}),
+        "near-options": engine(args=[f"--max-num-batched-token{n}" for n in range(64)]),
         "deep-option": engine(args=["--additional-config." + "a." * 2_000 + "a=1"]),
         "pattern": {
             "model": _SOURCE,
@@ -124,6 +127,39 @@ def hostile_children(
                     }
                 ]
             yield {"kind": kind, "metadata": metadata, **fields}
+
+
+def many_values(namespace: str, resource: str, uid: str) -> Iterator[dict[str, Any]]:
+    """Objects of a resource, in part owned by it, that take far more memory than text."""
+    labels = names.labels(resource)
+    owner = {"apiVersion": "ascendllm.io/v1alpha1", "kind": "AscendLLM", "name": resource}
+    environment = [{"name": "A"}] * 80_000
+    container = {"name": "vllm", "image": "none", "env": environment}
+    for number in range(10):
+        yield {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{resource}-fat-{number}",
+                "namespace": namespace,
+                "labels": labels,
+            },
+            "spec": {"containers": [container]},
+        }
+    # Below the limit of one object, and above that of all together.
+    for number in range(6):
+        yield {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "revision": number,
+            "data": {"a": [[]] * 60_000},
+            "metadata": {
+                "name": f"{resource}-fat-{number}",
+                "namespace": namespace,
+                "labels": labels,
+                "ownerReferences": [{**owner, "uid": uid}],
+            },
+        }
 
 
 def _labels(resource: str, kind: str) -> dict[str, str]:

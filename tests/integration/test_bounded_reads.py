@@ -58,7 +58,9 @@ async def test_a_list_that_takes_too_much_memory_is_an_error_that_says_so(
     await create_all(
         world, [config_map(f"large-{number}", mine, text=MEGABYTE) for number in range(36)]
     )
-    with pytest.raises(ClusterError, match="take more than 32 MiB: delete those that are not"):
+    with pytest.raises(
+        ClusterError, match="take more than 12 MiB of memory: delete those that are not"
+    ):
         await api.list("ConfigMap", world.namespace, "bounded=too-large")
     listed = await api.list("ConfigMap", world.namespace, "bounded=too-large", metadata_only=True)
     assert len(listed) == 36
@@ -79,7 +81,7 @@ async def test_results_that_are_too_large_stop_their_own_resource_alone(world: W
     for item in forged:
         change = {"metadata": {"ownerReferences": [owner]}}
         await world.edit("ConfigMap", item["metadata"]["name"], change)
-    with pytest.raises(ClusterError, match="hold more than 8 MiB of results"):
+    with pytest.raises(ClusterError, match="hold more than 4 MiB of results"):
         await world.reconcile()
     assert (await world.conditions())["Ready"] == "Unknown/TooLarge"
     assert "delete those that are not the operator's" in await world.message()

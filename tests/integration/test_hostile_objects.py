@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import pytest
 
-from integration.hostile import STRANGE, hostile_children, hostile_specs, raw, where
+from integration.hostile import (
+    STRANGE,
+    hostile_children,
+    hostile_specs,
+    many_values,
+    raw,
+    where,
+)
 from integration.operator_process import OperatorProcess
 from integration.test_process import SMOKE, ready_reason, until
 from integration.world import World, resource
+
+pytestmark = pytest.mark.timeout(300)  # a busy machine stores a hundred large objects in minutes
 
 _ANSWER_SECONDS = 1.0
 _MEMORY_LIMIT = 450_000_000
@@ -25,36 +34,21 @@ LARGE_CONFIG_MAPS = 30
 LARGE_RESOURCES = 20
 
 
-class Health:
-    """Asks an operator all the time whether it lives."""
-
-    def __init__(self) -> None:
-        self.answers = 0
-        self.slowest = 0.0
-        self.failures: list[str] = []
-
-    @asynccontextmanager
-    async def watched(self, operator: OperatorProcess) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._ask(operator.url("/healthz")))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _ask(self, url: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            while True:
-                started = time.monotonic()
-                try:
-                    answer = await client.get(url)
-                    if not answer.is_success:
-                        self.failures.append(answer.text)
-                except httpx.HTTPError as error:
-                    self.failures.append(repr(error))
-                self.slowest = max(self.slowest, time.monotonic() - started)
-                self.answers += 1
-                await asyncio.sleep(0.1)
+@asynccontextmanager
+async def probed(operator: OperatorProcess, found: dict[str, Any]) -> AsyncIterator[None]:
+    """Asks for /healthz all the while; `found` is what the probe prints."""
+    probe = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("health_probe.py")),
+        operator.url("/healthz"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield
+    finally:
+        printed, _ = await probe.communicate()
+        found.update(json.loads(printed))
 
 
 async def store(world: World, item: Mapping[str, Any]) -> None:
@@ -105,10 +99,10 @@ async def test_hostile_objects_of_every_watched_kind_harm_nobody_else(
     for item in hostile_children(world.namespace, "llama", None, "before"):
         await store(world, item)
 
-    health = Health()
+    health: dict[str, Any] = {}
     async with OperatorProcess(operator_kubeconfig, tmp_path / "log") as operator:
         await until(operator.works)
-        async with health.watched(operator):
+        async with probed(operator, health):
             await world.apply(resource(validation=SMOKE))
             uid = (await world.get("AscendLLM", "llama"))["metadata"]["uid"]
             # While it watches, and owned by the good resource, which an editor can write.
@@ -135,9 +129,9 @@ async def test_hostile_objects_of_every_watched_kind_harm_nobody_else(
         assert operator.process.poll() is None, "it lives"
         assert await operator.leads()
         assert operator.peak_memory() < _MEMORY_LIMIT
-    assert health.failures == []
-    assert health.answers > 10
-    assert health.slowest < _ANSWER_SECONDS
+    assert health["failures"] == []
+    assert health["answers"] > 10
+    assert health["slowest"] - health["heldUp"] < _ANSWER_SECONDS, health
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
@@ -170,3 +164,29 @@ async def test_memory_does_not_follow_what_tenants_store(
             await until(told)
         # The bodies alone have 50 MB; decoded and held in pages, as they were once, 300.
         assert operator.peak_memory() < 220_000_000
+
+
+async def test_objects_of_many_small_values_take_no_more(
+    world: World, operator_kubeconfig: Path, tmp_path: Path
+) -> None:
+    """Decoded, 1.3 MB of small values take 25 times as much: 2 GB in all here."""
+    names_of = [f"model-{number}" for number in range(4)]
+    for name in names_of:
+        item = resource(validation=SMOKE)
+        item["metadata"] |= {"name": name, "namespace": world.namespace}
+        await world.admin.post(item)
+        uid = (await world.get("AscendLLM", name))["metadata"]["uid"]
+        for fat in many_values(world.namespace, name, uid):
+            await store(world, fat)
+    async with OperatorProcess(operator_kubeconfig, tmp_path / "log") as operator:
+        await until(operator.works)
+        await world.apply(resource(validation=SMOKE))
+        await become_ready(world)
+        for name in names_of:
+
+            async def told(name: str = name) -> dict[str, str]:
+                return await ready_condition(world, name)
+
+            await until(told)
+            assert (await told())["reason"] in ("Creating", "TooLarge")
+        assert operator.peak_memory() < 350_000_000

@@ -12,7 +12,14 @@ from typing import Any
 
 from ascendllm.exceptions import SpecError
 
-__all__ = ["CONFIG_BYTES", "MAX_CONTAINERS", "MAX_LEVELS", "MAX_VALUES", "require_within_limits"]
+__all__ = [
+    "CONFIG_BYTES",
+    "MAX_ARGUMENTS",
+    "MAX_CONTAINERS",
+    "MAX_LEVELS",
+    "MAX_VALUES",
+    "require_within_limits",
+]
 
 MAX_LEVELS = 32
 """Levels of objects and lists in a field without a schema; a flat object has one."""
@@ -22,6 +29,9 @@ MAX_CONTAINERS = 4096
 
 CONFIG_BYTES = 64 * 1024
 """Each field without a schema becomes one argument, and Linux limits those to 128 KiB."""
+
+MAX_ARGUMENTS = 1024
+"""Elements of all lists in `config`; each of them becomes an argument of its own."""
 
 MAX_VALUES = 20_000
 """Elements and entries of all fields with a schema: pydantic takes 2 ms for that many."""
@@ -49,6 +59,7 @@ def require_within_limits(spec: Any) -> None:
             problem = _config_problem(engine.get(field))
             if problem is not None:
                 raise SpecError("InvalidEngine", f"spec.engine.{field} {problem}")
+        _require_few_arguments(engine.get("config"))
     left = MAX_VALUES
     for field, value in _fields(spec):
         left -= _count(value, left)
@@ -104,6 +115,20 @@ def _config_problem(value: Any) -> str | None:
                     "leave out what is at its default"
                 )
     return None
+
+
+def _require_few_arguments(config: Any) -> None:
+    if not isinstance(config, dict):
+        return
+    lists = {key: len(value) for key, value in config.items() if isinstance(value, list)}
+    if sum(lists.values()) > MAX_ARGUMENTS:
+        longest = max(lists, key=lambda key: lists[key])
+        raise SpecError(
+            "InvalidEngine",
+            f"spec.engine.config: its lists have {sum(lists.values())} elements, of which "
+            f"{longest:.80} has {lists[longest]}; each becomes an argument, and at most "
+            f"{MAX_ARGUMENTS} are taken: shorten it",
+        )
 
 
 def _children(item: dict[str, Any] | list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ import click
 import yaml
 
 from ascendllm.api.crd import KIND
+from ascendllm.api.limits import MAX_LEVELS
 from ascendllm.api.parse import parse_spec, require_name
 from ascendllm.api.sources import DataSource
 from ascendllm.api.spec import Spec
@@ -45,6 +46,11 @@ class _UnknownSettings(Settings):
 
 _UNKNOWN_REPOSITORY = "registry.invalid/ascendllm"
 """Stands for the operator's images while its settings are unknown; nobody can pull from it."""
+
+_TOO_DEEP = (
+    f"is nested hundreds of levels deep, and a field may have {MAX_LEVELS}: flatten it, or remove "
+    "what was pasted into it by mistake"
+)
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -206,6 +212,8 @@ def _resources(source: Any) -> Iterator[Mapping[str, Any]]:
         documents = [document for document in yaml.safe_load_all(source) if document is not None]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError("Unreadable", f"{source.name} is not YAML: {error}") from error
+    except RecursionError:
+        raise SpecError("Unreadable", f"{source.name} {_TOO_DEEP}") from None
     found = [item for item in documents if isinstance(item, Mapping) and item.get("kind") == KIND]
     if not found:
         raise SpecError("Unreadable", f"{source.name} holds no object of kind {KIND}")
@@ -219,6 +227,8 @@ def _settings(file: Path | None) -> Settings:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise SpecError("Unreadable", f"--settings {file} cannot be read: {error}") from error
+    except RecursionError:
+        raise SpecError("Unreadable", f"--settings {file} {_TOO_DEEP}") from None
     if not isinstance(value, Mapping):
         raise SpecError("Unreadable", f"--settings {file} holds no mapping of settings")
     return Settings.from_mapping(value.get("data") or {} if "kind" in value else value)

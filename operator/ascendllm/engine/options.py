@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ascendllm.api.limits import MAX_LEVELS
 from ascendllm.engine import option_parser
 from ascendllm.engine.gone import GONE
 from ascendllm.engine.option import Option
@@ -23,6 +24,12 @@ from ascendllm.engine.option_values import BadValueError, convert, is_json
 from ascendllm.exceptions import UsageError
 
 __all__ = ["OptionTable", "Problem", "load", "table_for"]
+
+_HINTS = 5
+"""Problems that come with a hint; messages show no more."""
+
+_LONGEST_FLAG = 64
+"""Characters of an unknown option that is compared with the known ones; these have at most 44."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +88,25 @@ class OptionTable:
                 found[option.dest] = flag == option.canonical
             elif dotted:
                 nested = found.setdefault(option.dest, {})
-                if isinstance(nested, dict):
-                    _put(nested, keys.removesuffix("+").split("."), json_or_text(text))
+                parts = keys.removesuffix("+").split(".")
+                if isinstance(nested, dict) and len(parts) <= MAX_LEVELS:
+                    _put(nested, parts, json_or_text(text))
             elif has_value:
                 with contextlib.suppress(BadValueError):
                     value = convert(option.type, option.optional, text)
-                    several = option.nargs == "+" or option.kind == "append"
-                    found[option.dest] = [*found.get(option.dest, []), value] if several else value
+                    if option.nargs == "+" or option.kind == "append":
+                        found.setdefault(option.dest, []).append(value)
+                    else:
+                        found[option.dest] = value
         return found
 
     def problems(
         self, args: Sequence[str], owned: Mapping[str, str], *, other_version: bool = False
     ) -> list[Problem]:
         """Judge the extra arguments of a resource; empty where all are sound.
+
+        An unknown option is reported once, however often it is given. A hint at options of a
+        similar name takes a millisecond, so only the first problems come with one.
 
         Args:
             args: Elements of the form `--option` or `--option=value`.
@@ -108,22 +121,34 @@ class OptionTable:
         """
         owners = {self.by_flag[flag].dest: field for flag, field in owned.items()}
         seen: dict[str, str] = {}
-        found = []
+        unknown: set[str] = set()
+        found: list[Problem] = []
         for arg in args:
-            message = self._problem(arg, owners, seen, other_version)
+            flag = _spelling(arg.partition("=")[0])[0]
+            if flag in unknown:
+                continue
+            if flag not in self.by_flag:
+                unknown.add(flag)
+            hints = len(found) < _HINTS
+            message = self._problem(arg, owners, seen, other_version, hints)
             if message is not None:
                 found.append(Problem(arg, _clipped(message)))
         return found
 
     def _problem(
-        self, arg: str, owners: Mapping[str, str], seen: dict[str, str], other_version: bool
+        self,
+        arg: str,
+        owners: Mapping[str, str],
+        seen: dict[str, str],
+        other_version: bool,
+        hints: bool,
     ) -> str | None:
         name, has_value, value = arg.partition("=")
         flag, dotted, keys = _spelling(name)
         option = self.by_flag.get(flag)
         if option is None or not option.flags:
             taken = other_version and re.fullmatch(r"--[a-zA-Z0-9.+-]+", flag)
-            return None if taken else self._unknown(arg, name, flag)
+            return None if taken else self._unknown(arg, name, flag, hints)
         if option.dest in owners:
             return _owned(arg, option, owners[option.dest])
         if option.kind == "help":
@@ -144,7 +169,7 @@ class OptionTable:
             arg, option, flag if not dotted else f"{flag}.{keys}", seen
         )
 
-    def _unknown(self, arg: str, name: str, flag: str) -> str:
+    def _unknown(self, arg: str, name: str, flag: str, hints: bool) -> str:
         head, _, tail = name.partition(" ")
         if tail and _spelling(head)[0] in self.by_flag:
             return f"{arg!r}: one element holds option and value: write {head}={tail}"
@@ -157,6 +182,8 @@ class OptionTable:
             )
         if flag in GONE:
             return f"{arg}: vllm {self.version} has no option {name}: {GONE[flag]}"
+        if not hints or len(flag) > _LONGEST_FLAG:
+            return f"{arg}: vllm {self.version} has no option {name}; remove it"
         known = [f for option in self.options for f in option.flags if f.startswith("--")]
         near = [f for f in known if f.startswith(flag)][:3] if len(flag) > 4 else []
         near += [
@@ -211,8 +238,10 @@ def _value_problem(
     if dotted:
         if not is_json(option.type):
             return f"{arg}: {option.canonical} holds no keys: write {option.canonical}=VALUE"
-        empty = not all(keys.removesuffix("+").split("."))
-        return f"{arg}: a key between the dots is empty" if empty else None
+        parts = keys.removesuffix("+").split(".")
+        if len(parts) > MAX_LEVELS:
+            return f"{arg}: at most {MAX_LEVELS} keys may follow one another"
+        return None if all(parts) else f"{arg}: a key between the dots is empty"
     try:
         converted = convert(option.type, option.optional, value)
     except BadValueError as error:

@@ -8,6 +8,7 @@ discovery is needed and no field is lost in a model.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,8 +25,11 @@ from ascendllm.desired.names import FIELD_MANAGER
 from ascendllm.exceptions import ClusterError, SettingsError
 from ascendllm.kube.decoding import LIST_LEVELS, decode, decode_in_turn
 from ascendllm.kube.kinds import KINDS, path, without_foreign_fields
+from ascendllm.kube.read_budget import become_large, fits, weight_of
 
 __all__ = ["ApiServer", "connect"]
+
+logger = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
 Objects = list[Object]
@@ -34,8 +38,12 @@ Observer = Callable[[str, int], None]
 _TIMEOUT_SECONDS = 30
 _LOG_BYTES = 256 * 1024
 _OBJECTS = 100_000
-_PAGE_BYTES = 4 * 1024 * 1024
-"""A page that is larger is read again object by object, so that memory is bounded by one object."""
+_METADATA_PAGE = 200
+_PAGE_BYTES = 2 * 1024 * 1024
+"""A larger page is read again in smaller ones, down to one object."""
+_OBJECT_MEMORY = 8 * 1024 * 1024
+"""Of one object, or one page, once it is decoded. 1.5 MB of empty objects take 40 MB. The largest
+object of the operator's own is a revision of the largest spec, which takes 5 MiB."""
 _ANSWER_BYTES = 16 * 1024 * 1024
 """The largest answer: 1.5 MB of control characters take 9 MB as JSON."""
 _CHUNK_BYTES = 64 * 1024
@@ -160,17 +168,24 @@ class ApiServer:
         """
         kept: Objects = []
         size, most = 0, KINDS[kind].list_bytes
-        async for items, taken in self._pages(kind, namespace, selector, fields, metadata_only):
+        seen = 0
+        pages = self._pages(kind, namespace, selector, fields, metadata_only, held=True)
+        async for items, weight in pages:
+            seen += len(items)
+            if seen > _OBJECTS:
+                raise ClusterError(
+                    0, "TooMany", f"there are more than {_OBJECTS} objects of {kind}"
+                )
             chosen = [item for item in items if where(item)]
             kept += chosen
-            size += taken * len(chosen) // max(1, len(items))
+            size += weight * len(chosen) // max(1, len(items))
             if size > most:
                 raise ClusterError(
                     0,
                     "TooLarge",
                     f"the objects of kind {kind} with the label {selector or 'any'} in namespace "
-                    f"{namespace or 'any'} take more than {most // 1024 // 1024} MiB: delete those "
-                    "that are not the operator's",
+                    f"{namespace or 'any'} take more than {most // 1024 // 1024} MiB of memory: "
+                    "delete those that are not the operator's",
                 )
         return tuple(kept)
 
@@ -184,45 +199,81 @@ class ApiServer:
         metadata_only: bool = False,
     ) -> AsyncIterator[Object]:
         """The same objects one by one, of any number: one page is in memory at a time."""
-        async for items, _ in self._pages(kind, namespace, selector, fields, metadata_only):
+        pages = self._pages(kind, namespace, selector, fields, metadata_only, held=False)
+        async for items, _ in pages:
             for item in items:
                 yield item
 
     async def _pages(
-        self, kind: str, namespace: str | None, selector: str, fields: str, metadata_only: bool
+        self,
+        kind: str,
+        namespace: str | None,
+        selector: str,
+        fields: str,
+        metadata_only: bool,
+        *,
+        held: bool,
     ) -> AsyncIterator[tuple[Objects, int]]:
-        """The pages of a list, each with its size in bytes."""
+        """The pages of a list, each with the memory that it takes.
+
+        A page that is large is read again in smaller ones. An object that is large by itself is
+        left out: no object of the operator's own is.
+
+        Args:
+            kind: The objects' kind.
+            namespace: As of `list`.
+            selector: As of `list`.
+            fields: As of `list`.
+            metadata_only: As of `list`.
+            held: Whether the caller keeps the objects.
+        """
         about = KINDS[kind]
         where = path(kind, namespace)
         accept = _METADATA_LIST if metadata_only else _JSON
+        levels = LIST_LEVELS if metadata_only else None
         query = {"labelSelector": selector} if selector else {}
         query |= {"fieldSelector": fields} if fields else {}
-        seen = one_by_one = 0
-        while seen < _OBJECTS:
-            limit = 1 if one_by_one else about.page
+        most = limit = _METADATA_PAGE if metadata_only else about.page
+        while True:
             query["limit"] = str(limit)
-            most = _ANSWER_BYTES if limit == 1 else _PAGE_BYTES
             try:
-                text = await self._send("GET", where, query, accept=accept, most=most)
+                text = await self._send(
+                    "GET",
+                    where,
+                    query,
+                    accept=accept,
+                    most=_PAGE_BYTES if limit > 1 else _ANSWER_BYTES,
+                )
+                weight = len(text) if metadata_only else weight_of(text)
+                too_large = weight > _OBJECT_MEMORY
             except _AnswerTooLargeError:
                 if limit == 1:
                     raise
-                one_by_one = about.page
+                too_large = True
+            if too_large and limit > 1:
+                limit = max(1, limit // 4)
                 continue
-            page = await _decoded(where, text, LIST_LEVELS if metadata_only else None)
+            if held and not too_large and not fits(weight):
+                # What was read is dropped before the pass waits, and read again.
+                del text
+                await become_large()
+                continue
+            page = await _decoded(where, text, LIST_LEVELS if too_large else levels)
             # The items of a list come without kind and apiVersion, which what is applied has.
             items: Objects = [
                 about.listed(item) | {"kind": kind} for item in page.get("items") or []
             ]
             following = (page.get("metadata") or {}).get("continue")
-            del page
-            yield items, len(text)
+            del page, text
+            if too_large:
+                for item in items:
+                    logger.warning("%s is left out: it is too large", _place(item))
+                items = []
+            yield items, weight
             if not following:
                 return
             query["continue"] = following
-            seen += len(items)
-            one_by_one = max(0, one_by_one - 1)
-        raise ClusterError(0, "TooMany", f"there are more than {_OBJECTS} objects of {kind}")
+            limit = min(most, 2 * limit)
 
     async def log(
         self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
@@ -409,6 +460,11 @@ async def _decoded(what: str, text: bytes, levels: int | None = None) -> dict[st
     if not isinstance(value, dict):
         raise ClusterError(0, "BadAnswer", f"{what}: the answer is not a JSON object")
     return value
+
+
+def _place(item: Object) -> str:
+    metadata = item["metadata"]
+    return f"{item['kind']} {metadata.get('namespace', '')}/{metadata.get('name', '')}"
 
 
 def _status_of(text: bytes) -> dict[str, Any]:

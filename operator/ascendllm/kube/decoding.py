@@ -60,7 +60,7 @@ def decode(text: bytes, levels: int | None = None) -> Any:
     except ValueError:
         # Too deep, or raw JSON that only Go takes: half a surrogate pair, a number of any length.
         shallow = cut_levels(text, MAX_LEVELS)
-        return json.loads(shallow, parse_int=_integer, parse_float=_float)
+        return json.loads(shallow, parse_int=_integer)
 
 
 async def decode_in_turn(text: bytes, levels: int | None = None) -> Any:
@@ -98,8 +98,3 @@ def cut_levels(text: bytes, levels: int) -> bytes:
 
 def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) <= _LONG_NUMBER else None
-
-
-def _float(text: str) -> float | None:
-    value = float(text)
-    return value if abs(value) != float("inf") else None

@@ -21,7 +21,7 @@ class Kind:
         left_out: Fields that lists go without: a cluster has thousands of nodes, of which each
             tells of its images and of who wrote what in tens of kilobytes.
         page: Objects of one page of a list. A tenant may store 1.5 MB in each.
-        list_bytes: The most that all objects of one list may take, as text.
+        list_bytes: The most memory that all objects of one list may take.
     """
 
     group: str
@@ -31,7 +31,7 @@ class Kind:
     rank: int = 1
     left_out: tuple[tuple[str, str], ...] = ()
     page: int = 20
-    list_bytes: int = 32 * 1024 * 1024
+    list_bytes: int = 12 * 1024 * 1024
 
     @property
     def api_version(self) -> str:
@@ -67,13 +67,15 @@ KINDS: dict[str, Kind] = {
     "ScaledObject": Kind("keda.sh", "v1alpha1", "scaledobjects", rank=3),
     "HTTPRoute": Kind("gateway.networking.k8s.io", "v1", "httproutes"),
     "Ingress": Kind("networking.k8s.io", "v1", "ingresses"),
-    "Pod": Kind("", "v1", "pods"),
+    "Pod": Kind(
+        "", "v1", "pods", left_out=(("metadata", "managedFields"),), list_bytes=96 * 1024 * 1024
+    ),
     "Node": Kind(
         "",
         "v1",
         "nodes",
         namespaced=False,
-        page=100,
+        page=25,
         left_out=(
             ("metadata", "managedFields"),
             ("metadata", "annotations"),

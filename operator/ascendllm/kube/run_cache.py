@@ -36,8 +36,11 @@ _KEPT = frozenset(
 _TEXT = 256 * 1024 + 1
 """Characters of one text: one more than any reader takes, which therefore refuses a longer one."""
 
-_LIST = 8 * 1024 * 1024
+_LIST = 4 * 1024 * 1024
 """Characters of all texts of one list. 120 runs, the most that are kept, take 1 MB."""
+
+_BODIES = 1000
+"""ConfigMaps of one list."""
 
 _ALL = 32 * 1024 * 1024
 """Characters of the lists that are cached; the one that was used least recently goes first."""
@@ -79,6 +82,8 @@ class RunCache:
         listed = await self._cluster.list(
             "ConfigMap", namespace, selector, metadata_only=True, where=where
         )
+        if len(listed) > _BODIES:
+            raise _too_large(namespace, selector, f"are more than {_BODIES}")
         key = namespace, selector
         known = self._known.get(key, {})
         bodies: dict[str, Object] = {}
@@ -91,12 +96,8 @@ class RunCache:
                     size += _size(item)
             if size > _LIST:
                 self.forget(namespace, selector)
-                raise ClusterError(
-                    0,
-                    "TooLarge",
-                    f"the ConfigMaps with the label {selector} in namespace {namespace} hold more "
-                    f"than {_LIST // 1024 // 1024} MiB of results: delete those that are not the "
-                    "operator's",
+                raise _too_large(
+                    namespace, selector, f"hold more than {_LIST // 1024 // 1024} MiB of results"
                 )
         self.forget(namespace, selector)
         self._known[key] = bodies
@@ -148,6 +149,15 @@ class RunCache:
         data = item.get("data") or {}
         kept = {key: text[:_TEXT] for key, text in data.items() if key in _KEPT}
         return {**{key: item[key] for key in item if key != "binaryData"}, "data": kept}
+
+
+def _too_large(namespace: str, selector: str, why: str) -> ClusterError:
+    return ClusterError(
+        0,
+        "TooLarge",
+        f"the ConfigMaps with the label {selector} in namespace {namespace} {why}: delete those "
+        "that are not the operator's",
+    )
 
 
 def _size(item: Object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
@@ -56,7 +57,10 @@ class SharedAnswer(Generic[T]):
         """The answer; errors are those of `ask`."""
         request = self._request
         if request is None or self.is_expired:
-            request = self._request = asyncio.create_task(self._make_request())
+            # It belongs to nobody's pass alone.
+            request = self._request = asyncio.create_task(
+                self._make_request(), context=contextvars.Context()
+            )
         # One who stops waiting must not end the request for the others.
         return await asyncio.shield(request)
 

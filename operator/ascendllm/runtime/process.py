@@ -137,6 +137,8 @@ class _Operator:
             watcher.stop()
             await working
             raise
+        finally:
+            self._watcher = None
         raise RuntimeError("the watches have ended")
 
     async def _resync(self) -> None:

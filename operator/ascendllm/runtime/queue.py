@@ -1,8 +1,8 @@
 """The work queue: which resources are to be reconciled, when, and how often after failures.
 
 A key is worked on by one worker at a time. Added while it is worked on, it is worked on once more.
-A failure is tried again after a growing pause; other keys go on meanwhile. One namespace has at
-most half of the workers: slow passes of one tenant leave the other half to everybody else.
+A failure is tried again after a growing pause; other keys go on meanwhile. A namespace takes no
+more workers than it leaves free: however slow the passes of some are, others find a worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class WorkQueue:
 
     Args:
         handler: Reconciles a key; returns after how many seconds to look again, or None.
-        workers: How many keys are worked on at the same time, half of them of one namespace.
+        workers: How many keys are worked on at the same time, at most half of them of one
+            namespace.
         observe: Called after each pass with its result (`success`, `error`) and its seconds.
     """
 
@@ -93,7 +94,7 @@ class WorkQueue:
                 await self._pass(key)
             finally:
                 self._running.discard(key)
-                self._make_due(key[0])
+                self._make_due()
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
@@ -125,17 +126,17 @@ class WorkQueue:
 
     def _is_at_its_share(self, namespace: str) -> bool:
         running = sum(key[0] == namespace for key in self._running)
-        return running >= max(1, self._workers // 2)
+        return running > 0 and running >= self._workers - len(self._running)
 
-    def _make_due(self, namespace: str) -> None:
-        """Lets the next key of a namespace that waits for a worker have its turn."""
-        waiting = self._waiting.get(namespace)
-        if not waiting:
-            return
-        key = waiting.popleft()
-        if not waiting:
-            del self._waiting[namespace]
-        heapq.heappush(self._due, (self._when[key], next(self._order), key))
+    def _make_due(self) -> None:
+        """Lets keys that wait for a worker have their turn, now that one is free."""
+        free = self._workers - len(self._running)
+        for namespace, waiting in list(self._waiting.items()):
+            for _ in range(min(free, len(waiting))):
+                key = waiting.popleft()
+                heapq.heappush(self._due, (self._when[key], next(self._order), key))
+            if not waiting:
+                del self._waiting[namespace]
         self._changed.set()
 
     async def _pass(self, key: Key) -> None:

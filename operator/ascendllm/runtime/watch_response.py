@@ -29,8 +29,9 @@ _LIST_OF_METADATA = (
 )
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
-_OWNERS = 256
-"""Resources of one event. More share no cache, and each of them costs a request."""
+_OWNERS = 32
+"""Resources that one event wakes: each costs a request. Of a cache that more of them share, the
+rest are looked at when their own objects change, and with the next resync."""
 _LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -95,7 +96,8 @@ def reduced_answer(value: Any) -> Any:
     if not isinstance(value, dict) or "items" not in value:
         return value
     # A list of metadata without objects has null there.
-    return {**value, "items": [_reduced(item) for item in value["items"] or []]}
+    items = [item for item in value["items"] or [] if isinstance(item, dict)]
+    return {**value, "items": [_reduced(item) for item in items]}
 
 
 def reduced_line(line: bytes) -> bytes | None:

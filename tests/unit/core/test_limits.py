@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,13 @@ import pytest
 
 from ascendllm.api.limits import CONFIG_BYTES, MAX_CONTAINERS, MAX_LEVELS, MAX_VALUES
 from ascendllm.api.parse import parse_spec
+from ascendllm.decide.decision import decide
+from ascendllm.decide.needs import LookupNeeded
+from ascendllm.desired.owner import Owner
 from ascendllm.exceptions import SpecError
+from ascendllm.state.observed import Observed
+from ascendllm.status.build import build_status, refused_status
+from unit.core.stage import SETTINGS
 from unit.core.worst_specs import WORST_PATTERN, worst_specs
 
 BASE: dict[str, Any] = {"model": {"source": {"hostPath": "/opt/models"}}}
@@ -20,6 +27,10 @@ FIELDS = ("additionalConfig", "compilationConfig", "config")
 
 MOST_LINES = 250_000
 """Lines of Python for one spec: what 20 ms are enough for on one core."""
+
+
+MOST_LINES_OF_A_PASS = 600_000
+"""The same from the spec to the status."""
 
 
 def nested(levels: int, kind: str = "mapping") -> Any:
@@ -106,6 +117,28 @@ def test_the_worst_specs_cost_bounded_work(name: str) -> None:
     spec = worst_specs()[name]
     lines = lines_executed(lambda: refusal(spec))
     assert lines <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", worst_specs())
+def test_a_decision_on_the_worst_specs_costs_bounded_work(name: str) -> None:
+    spec = {"npu": {"generation": "A3"}, **worst_specs()[name]}
+    assert lines_executed(lambda: decided(spec)) <= MOST_LINES_OF_A_PASS
+
+
+def decided(spec: dict[str, Any]) -> None:
+    """A whole pass without its requests, from a stored resource to its status."""
+    metadata = {"name": "llama", "namespace": "default", "uid": "u", "generation": 1}
+    resource = {"metadata": metadata, "spec": spec}
+    observed = Observed(resource, datetime(2026, 1, 1, tzinfo=UTC))
+    owner = Owner.of(resource)
+    try:
+        read = parse_spec(resource)
+        build_status(owner, read, observed, decide(owner, read, observed, SETTINGS))
+    except SpecError as problem:
+        refused_status(observed, problem)
+    except LookupNeeded:
+        # A real pass looks and decides again.
+        return
 
 
 def test_the_count_of_lines_sees_more_work_than_that() -> None:

@@ -175,7 +175,7 @@ async def test_slow_passes_of_one_namespace_leave_workers_to_the_others() -> Non
         for key in quick:
             queue.add(key)
         assert {await done.get() for _ in quick} == set(quick)
-        assert len(under_way) == 2, "half of the workers"
+        assert len(under_way) == 2, "as many as it leaves free"
         for key in slow:
             queue.add(key)
         queue.add(("quick-0", "model-0"))
@@ -197,3 +197,23 @@ async def test_a_namespace_alone_has_its_keys_worked_on_one_after_the_other() ->
         for key in keys:
             queue.add(key)
         assert [await seen.get() for _ in keys] == keys
+
+
+async def test_many_slow_namespaces_leave_a_worker_to_another() -> None:
+    blocked = asyncio.Event()
+    done: asyncio.Queue[Key] = asyncio.Queue()
+
+    async def handle(key: Key) -> None:
+        if key[0].startswith("slow"):
+            await blocked.wait()
+        await done.put(key)
+
+    slow = [(f"slow-{number % 4}", f"model-{number}") for number in range(100)]
+    async with working(handle, workers=16) as queue:
+        for key in slow:
+            queue.add(key)
+        for number in range(20):
+            queue.add(("quick", f"model-{number}"))
+        assert {(await done.get())[0] for _ in range(20)} == {"quick"}
+        blocked.set()
+        assert {await done.get() for _ in slow} == set(slow)

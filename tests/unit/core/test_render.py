@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,21 @@ def test_kept_caches_are_told_once_nobody_uses_them() -> None:
     assert "40Gi" in told
     assert "model-a" not in told
     assert unused_caches(claims[:1], [{"metadata": {"name": "model-a"}}]) == ""
+
+
+@pytest.mark.parametrize("levels", [33, 150, 1_500])
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_a_deep_file_is_refused_with_the_limit(tmp_path: Path, levels: int, form: str) -> None:
+    deep = '{"a":' * levels + "1" + "}" * levels
+    if form == "yaml":
+        deep = "".join(f"\n{' ' * (8 + n)}a:" for n in range(levels)) + " 1"
+    file = tmp_path / "deep.yaml"
+    file.write_text(
+        "apiVersion: ascendllm.io/v1alpha1\nkind: AscendLLM\nmetadata: {name: deep}\nspec:\n"
+        f"  model: {{source: {{hostPath: /m}}}}\n  engine:\n    additionalConfig: {deep}\n"
+    )
+    done = CliRunner().invoke(command, ["-f", str(file), "--generation=A3"])
+    assert done.exit_code == 1
+    assert "32" in done.output
+    assert "flatten it" in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)

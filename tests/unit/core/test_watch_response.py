@@ -71,7 +71,7 @@ def test_an_object_of_many_owners_wakes_a_bounded_number() -> None:
     item = {"metadata": {"name": "a", "ownerReferences": owners}}
     line = reduced_line(json.dumps({"type": "ADDED", "object": item}).encode())
     assert line is not None
-    assert len(json.loads(line)["object"]["metadata"]["ownerReferences"]) == 256
+    assert len(json.loads(line)["object"]["metadata"]["ownerReferences"]) == 32
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ascendllm.api.limits import CONFIG_BYTES
+from ascendllm.api.limits import CONFIG_BYTES, MAX_ARGUMENTS
 
 __all__ = ["WORST_PATTERN", "worst_specs"]
 
@@ -51,13 +51,34 @@ def worst_specs() -> dict[str, dict[str, Any]]:
     return {
         "values": base | {"placement": {"affinity": affinity(64)}},
         "values within the limit": base | {"placement": {"affinity": fitting}},
-        "numbers": base | {"engine": {name: numbers for name in _CONFIGS}},
-        "lists": base | {"engine": {name: lists for name in _CONFIGS}},
+        "numbers": base | {"engine": {name: numbers for name in _CONFIGS[:2]}},
+        "lists": base | {"engine": {name: lists for name in _CONFIGS[:2]}},
         "text": base | {"engine": {name: keys for name in _CONFIGS}},
+        "unknown options": base
+        | {"engine": {"config": {"max-num-batched-tokenx": [""] * MAX_ARGUMENTS}}},
+        "options with near names": base
+        | {
+            "engine": {
+                "args": [f"--max-num-batched-token{number}" for number in range(64)],
+                "config": {f"max-model-length{number}": 1 for number in range(64)},
+            }
+        },
+        "many values of an option": base
+        | {"engine": {"config": {"cudagraph-capture-sizes": ["1"] * MAX_ARGUMENTS}}},
+        "deep options": base
+        | {
+            "engine": {
+                "args": [f"--additional-config.k{n}." + "a." * 2_000 + "a=1" for n in range(64)]
+            }
+        },
         "patterns": base | {"validation": {"smoke": {"prompts": prompts}}},
         "everything": base
         | {
-            "engine": {**{name: numbers for name in _CONFIGS}, "args": arguments},
+            "engine": {
+                **{name: numbers for name in _CONFIGS[:2]},
+                "config": keys,
+                "args": arguments,
+            },
             "placement": {"affinity": fitting},
             "validation": {"smoke": {"prompts": prompts}},
         },
