@@ -47,7 +47,7 @@ async def probed(operator: OperatorProcess, found: dict[str, Any]) -> AsyncItera
     try:
         yield
     finally:
-        printed, _ = await probe.communicate()
+        printed, _ = await probe.communicate(b"")
         found.update(json.loads(printed))
 
 
