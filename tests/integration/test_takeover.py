@@ -1,8 +1,8 @@
-"""The operator takes over what an earlier one left: it writes statuses, and nothing else.
+"""The operator takes over the objects of an earlier version: it writes statuses, and nothing else.
 
-tests/takeover holds what operators of earlier revisions left on an API server, and says how it was
-recorded. The statuses that the present operator makes of it stand beside it in `*.status.yaml`:
-`pytest --update-golden` writes them.
+tests/takeover holds the objects that earlier versions left on an API server; its README describes
+how they were recorded. The statuses that the present operator writes for them are golden files,
+`*.status.yaml`: `pytest --update-golden` updates them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Object = Mapping[str, Any]
 
 @pytest.fixture(scope="module", autouse=True)
 def definitions(control_plane: ControlPlane) -> Iterator[None]:
-    """The kinds of others that a resource may become."""
+    """The optional kinds are installed."""
     with installed(control_plane, GATEWAY_API, KEDA, LEADER_WORKER_SET):
         control_plane.kubectl(
             "get", "httproutes,scaledobjects,leaderworkersets", "--all-namespaces"
@@ -60,7 +60,7 @@ class WatchedClient(Mortal):
         self._unset = unset
         self.statuses = 0
         self.others: list[str] = []
-        """What was written that is no status."""
+        """Every other write, as a line of text."""
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         item = await super().get(kind, namespace, name)
@@ -107,20 +107,20 @@ def _name(item: Object) -> str:
 
 
 async def versions(admin: Admin, namespace: str) -> dict[str, str]:
-    """The resourceVersion of every object but the AscendLLMs, all kinds of ours and Events."""
+    """The resourceVersion of every object except AscendLLMs; Events are included."""
     found = {}
     for kind, about in KINDS.items():
         if about.namespaced and kind != "AscendLLM":
             for item in (await admin._request("GET", path(kind, namespace)))["items"]:
                 name = item["metadata"]["name"]
-                # The controllers of the test's own control plane make these.
+                # The controllers of the test's own control plane create these.
                 if name not in ("kube-root-ca.crt", "default"):
                     found[f"{kind} {name}"] = item["metadata"]["resourceVersion"]
     return found
 
 
 async def take_over(api: ApiServer, items: Restored, settings: Settings) -> WatchedClient:
-    """Passes over every resource until nothing is written any more."""
+    """Reconcile every resource until a pass writes nothing."""
     client = WatchedClient(api, items.unset)
     reconciler = Reconciler(client, settings, lambda: items.now)
     for _ in range(MOST_PASSES):
@@ -129,7 +129,7 @@ async def take_over(api: ApiServer, items: Restored, settings: Settings) -> Watc
             await reconciler.reconcile((items.namespace, name))
         if client.writes == before:
             return client
-    raise AssertionError(f"it still writes after {MOST_PASSES} passes: {client.others}")
+    raise AssertionError(f"there are still writes after {MOST_PASSES} passes: {client.others}")
 
 
 async def statuses(admin: Admin, items: Restored) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def statuses(admin: Admin, items: Restored) -> dict[str, Any]:
 
 
 def shown(found: Mapping[str, Any], items: Restored) -> str:
-    """Statuses as they are recorded: the uids are those of the fixture."""
+    """The statuses as YAML, with the uids of the fixture."""
     return to_yaml(substitute(found, {new: old for old, new in items.uids.items()}))
 
 
@@ -182,8 +182,3 @@ async def test_without_images_of_jobs_proven_resources_stay_ready(
         for name, status in (await statuses(admin, items)).items():
             (ready,) = [item for item in status["conditions"] if item["type"] == "Ready"]
             assert ready["status"] == "True", (name, ready)
-
-
-def test_the_fixtures_are_of_every_golden_case() -> None:
-    recorded = {file.stem for file in FOLDER.glob("3e63293/*.yaml")}
-    assert {file.name for file in (FOLDER.parent / "golden").iterdir()} <= recorded

@@ -1,1 +1,1 @@
-"""What an earlier operator left on an API server, for tests in which the present one takes over."""
+"""Objects of earlier versions of the operator, and how they are recorded and restored."""

@@ -129,7 +129,7 @@ _Dumper.add_representer(str, _text)
 
 
 class _Sharing:
-    """Makes equal values the same Python object, which PyYAML writes once."""
+    """Replaces equal values by one Python object, which PyYAML writes once."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
@@ -149,14 +149,14 @@ class _Sharing:
         return made
 
 
-def substitute(item: Any, words: Mapping[str, str], pattern: re.Pattern[str] = UUID) -> Any:
-    """A copy with what the pattern matches replaced, in keys, in texts and in JSON in texts."""
+def substitute(item: Any, uids: Mapping[str, str]) -> Any:
+    """A copy with uids replaced in all keys and texts, JSON in texts included."""
     text = json.dumps(item)
-    return json.loads(pattern.sub(lambda match: words.get(match[0], match[0]), text))
+    return json.loads(UUID.sub(lambda match: uids.get(match[0], match[0]), text))
 
 
 def prune(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without what the API server has filled in: what no field manager owns."""
+    """An object without the fields that no field manager owns, which are defaults."""
     owned: dict[str, Any] = {}
     for entry in item["metadata"].get("managedFields") or []:
         _merge(owned, entry["fieldsV1"])
@@ -187,7 +187,7 @@ _OF_A_MANAGER = ("manager", "operation", "subresource", "apiVersion")
 
 
 def share_templates(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The objects with the pods as their templates say, without what the API server fills in."""
+    """The objects, with the specs of pods reduced to the fields of their templates."""
     templates = [template for item in objects for template in _templates(item)]
     return [_like_its_template(item, templates) for item in objects]
 

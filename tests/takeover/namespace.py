@@ -1,7 +1,7 @@
-"""A namespace that is recorded: the moves of everything that is not the operator.
+"""The namespace that a scenario runs in, with a harness for everything except the operator.
 
-The operator is a process of its own, so that its code may be of any revision: what it does is
-awaited, not called.
+The operator is a separate process, so its code may be of any revision: the harness waits for what
+it does.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["RecordedNamespace", "figures"]
 _TIMEOUT = 60.0
 _POLL = 0.3
 _QUIET = 2.0
-"""For so long nothing may change before the objects are read."""
+"""Seconds without a change before the objects are recorded."""
 
 _JOB_NAME = "batch.kubernetes.io/job-name"
 _GROUP = "leaderworkerset.sigs.k8s.io"
 _NOT_RECORDED = {"Event", "Lease", "Node"}
 _CLASSES = ("priorityClassName", "runtimeClassName")
-"""Fields of a pod that name objects of the cluster, which the test's API server does not have."""
+"""Fields of a pod that name cluster-scoped objects, which the test's API server does not have."""
 
 _MORE_FIGURES: dict[str, dict[str, Any]] = {
     "dummy": {"checks": [{"name": "health", "result": "Passed", "latencyMs": 2.5}]},
@@ -53,7 +53,7 @@ DOWNLOADED = {
 
 
 def figures(check: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What a check measures when all goes well: exactly its baseline."""
+    """The figures of a check that passes: exactly its baseline."""
     asked = spec["validation"][check]
     found = copy.deepcopy({**FIGURES, **_MORE_FIGURES}.get(check, {}))
     if check == "bench":
@@ -77,10 +77,10 @@ def figures(check: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class RecordedNamespace(World):
-    """The harness of the integration tests around an operator that runs beside it."""
+    """The harness of the integration tests, around an operator in another process."""
 
     posted: dict[str, dict[str, Any]]
-    """What was created here, by uid: without what the API server fills in."""
+    """The objects that the harness created, by uid, without the API server's defaults."""
 
     async def create(self, item: Mapping[str, Any]) -> dict[str, Any]:
         item = copy.deepcopy(dict(item))
@@ -103,7 +103,7 @@ class RecordedNamespace(World):
                     await asyncio.sleep(_POLL)
                 return found
         except TimeoutError:
-            raise AssertionError(f"{self.namespace}: {what} has not come") from None
+            raise AssertionError(f"{self.namespace}: {what} did not happen") from None
 
     async def until_ready(self, reason: str, name: str) -> None:
         """Wait for Ready with a status and a reason, such as `False/NameTaken`."""
@@ -145,7 +145,7 @@ class RecordedNamespace(World):
         ]
 
     async def move_groups(self, name: str, *, ready: bool = True) -> None:
-        """What the controller of LeaderWorkerSets and the kubelets do."""
+        """Act as the LeaderWorkerSet controller and the kubelets."""
         for item in await self.children("LeaderWorkerSet", name):
             replicas = int(item["spec"]["replicas"])
             await self._end_pods(name, replicas)
@@ -153,7 +153,7 @@ class RecordedNamespace(World):
                 await self._move_group(item, number, ready=ready)
 
     async def _end_pods(self, name: str, replicas: int) -> None:
-        """Those of groups that are not wanted."""
+        """Delete the pods of groups beyond the desired number."""
         for pod in await self.children("Pod", name):
             index = pod["metadata"]["labels"].get(f"{_GROUP}/group-index")
             if index is not None and int(index) >= replicas:
@@ -210,7 +210,7 @@ class RecordedNamespace(World):
         )
 
     async def bind_claims(self) -> None:
-        """What the storage provisioner does."""
+        """Act as the storage provisioner."""
         for claim in await self.admin.list("PersistentVolumeClaim", self.namespace):
             if (claim.get("status") or {}).get("phase") != "Bound":
                 status = {
@@ -222,25 +222,25 @@ class RecordedNamespace(World):
                 await self.set_status("PersistentVolumeClaim", name, status)
 
     async def downloads(self) -> list[dict[str, Any]]:
-        """The jobs that download and have not ended."""
+        """The download jobs that have not ended."""
         jobs = await self.admin.list("Job", self.namespace, names.CACHE)
         return [dict(job) for job in jobs if not (job.get("status") or {}).get("conditions")]
 
     async def write_cache(self, job: Mapping[str, Any], key: str, value: Any) -> None:
-        """As the job that downloads writes."""
+        """Write to a cache's ConfigMap, as its download job does."""
         name = job["metadata"]["labels"][names.CACHE]
         change = {"data": {f"{key}.json": json.dumps(value)}}
         await self.admin.edit("ConfigMap", self.namespace, name, change, manager="download")
 
     async def end_download(self, job: Mapping[str, Any], **changes: Any) -> None:
-        """Let a download end."""
+        """End a download job."""
         attempt = int(job["metadata"]["annotations"]["ascendllm.io/attempt"])
         result = {**DOWNLOADED, **changes, "attempt": attempt}
         await self.write_cache(job, "result", result)
         await self.end_job(job, failed=result["result"] == "Failed")
 
     async def end_check(self, job: Mapping[str, Any], name: str, **changes: Any) -> None:
-        """Let a check end: with a pass, unless the result says otherwise."""
+        """End the job of a check; it passes unless `changes` say otherwise."""
         check = job["metadata"]["labels"][names.CHECK]
         spec = (await self.get("AscendLLM", name))["spec"]
         now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -263,7 +263,7 @@ class RecordedNamespace(World):
         await self.end_job(job, failed=result["result"] != "Passed")
 
     async def step(self, name: str, *, ready: bool = True) -> None:
-        """One move of the kubelets and of the storage provisioner."""
+        """Act once as the kubelets and the storage provisioner."""
         await self.bind_claims()
         if await self.children("LeaderWorkerSet", name):
             await self.move_groups(name, ready=ready)
@@ -271,7 +271,7 @@ class RecordedNamespace(World):
             await self.move_pods(name, ready=ready)
 
     async def advance(self, name: str, check: str | None = None) -> Any:
-        """Let everything go well until a check's job runs; None: until the resource is ready."""
+        """Let everything succeed until the job of a check runs, or until Ready is True."""
 
         async def there() -> Any:
             for job in await self.downloads():
@@ -333,7 +333,7 @@ def _without_containers(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _drop_generated(job: dict[str, Any]) -> None:
-    """What the API server refuses in a new job, since it generates it."""
+    """Remove what the API server generates and refuses in a new Job."""
     job["spec"].pop("selector", None)
     for metadata in (job["metadata"], job["spec"]["template"].get("metadata", {})):
         labels = metadata.get("labels", {})

@@ -30,7 +30,7 @@ _AT_ONCE = 6
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record the scenarios that are named, or all that have no fixture yet."""
+    """Record the named scenarios, or all that have no fixture yet."""
     if not arguments:
         print("usage: python tests/takeover REVISION [SCENARIO ...]", file=sys.stderr)
         return 2
@@ -58,7 +58,7 @@ def _git(*arguments: str) -> bytes:
 
 
 def _groups(scenarios: list[Scenario]) -> Iterator[list[Scenario]]:
-    """Those that can be on one cluster: of the same settings and nodes."""
+    """Scenarios with the same settings and nodes, which can share a cluster."""
     groups: dict[str, list[Scenario]] = {}
     for item in scenarios:
         groups.setdefault(json.dumps([item.settings, item.nodes]), []).append(item)
@@ -66,7 +66,7 @@ def _groups(scenarios: list[Scenario]) -> Iterator[list[Scenario]]:
 
 
 def _record(source: Path, folder: Path, scenarios: list[Scenario]) -> int:
-    """Record on a control plane of their own; returns how many failed."""
+    """Record scenarios on a new control plane; returns the number of failures."""
     definitions = (item.path() for item in (GATEWAY_API, KEDA, LEADER_WORKER_SET))
     with ControlPlane(manifests=[source / "crds" / "ascendllms.yaml", *definitions]) as plane:
         files = [f"--filename={source / 'manifests' / 'base' / name}" for name in _RIGHTS]
@@ -79,7 +79,7 @@ async def _record_all(
 ) -> int:
     kubeconfig = plane.kubeconfig_for("ascendllm-system", "ascendllm-operator")
     environment = {f"ASCENDLLM_{key}": text for key, text in scenarios[0].settings.items()}
-    # The harness's own settings that the recorded operator is not given.
+    # OperatorProcess sets it; an empty text means unset.
     environment = {"ASCENDLLM_evalsImage": "", **environment}
     environment["PYTHONPATH"] = str(source / "operator")
     operator = OperatorProcess(kubeconfig, source / "operator.log", **environment)
@@ -122,7 +122,7 @@ async def _record_one(
 
 
 def _needed(spec: Any) -> Iterator[dict[str, Any]]:
-    """The claims and ConfigMaps of the user's that a spec names."""
+    """The claims and ConfigMaps that a spec names, which the user creates."""
     names = sorted(set(_named(spec)))
     for key, name in names:
         metadata = {"name": name}

@@ -1,4 +1,4 @@
-"""Puts the objects of a fixture on an API server."""
+"""Restores the objects of a fixture on an API server."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Restored:
         return [item["metadata"]["name"] for item in items]
 
     async def restore(self) -> None:
-        """Create everything: an object once the objects that it names by their uids are there."""
+        """Create every object, after the objects whose uids it contains."""
         waiting = {item["metadata"]["uid"]: item for item in self._fixture.objects}
         while waiting:
             known = [
@@ -74,7 +74,7 @@ class Restored:
     async def _write_plainly(
         self, item: dict[str, Any], entries: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """As those wrote it who own it: one manager all of it, and one its status."""
+        """Apply the object as its one manager, and write its status as the status's manager."""
         where = path(item["kind"], self.namespace, item["metadata"]["name"])
         status = item.pop("status", None)
         for entry in sorted(entries, key=lambda entry: "subresource" in entry):
@@ -90,7 +90,7 @@ class Restored:
         return made
 
     async def _write(self, item: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
-        """In one piece, and then who owns which field, which the API server takes as it is said."""
+        """Create the object in one request, and then set managedFields, which is plain data."""
         where = path(item["kind"], self.namespace, item["metadata"]["name"])
         status = item.pop("status", None)
         made = await self._admin.post(item)
@@ -115,7 +115,7 @@ class Restored:
 
 
 def _sorted_again(item: dict[str, Any]) -> dict[str, Any]:
-    """An object whose texts of sorted JSON are sorted, although other uids are in them."""
+    """The object with sorted JSON in ConfigMaps sorted again, after uids in keys changed."""
     for key, text in (item.get("data") or {}).items() if item["kind"] == "ConfigMap" else ():
         with contextlib.suppress(ValueError):
             item["data"][key] = _compact(json.loads(text)) if _is_compact(text) else text
@@ -154,7 +154,7 @@ async def restored(
         await items.restore()
         yield items
     finally:
-        # Another operator of the same session would go on with the resources.
+        # Later tests of the session run operators that would reconcile them.
         for resource in items.resources:
             await admin.remove("AscendLLM", items.namespace, resource)
         for node in fixture.nodes:

@@ -1,4 +1,4 @@
-"""What is recorded: every case of tests/golden, and more of them in the middle of things."""
+"""The scenarios: every case of tests/golden, and some of them in intermediate and failed states."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Moves = Callable[[RecordedNamespace, dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """A resource, and how far it comes.
+    """A resource, and the state that it is recorded in.
 
     Attributes:
         name: The fixture's name.
-        moves: Brings the resource, which is given, to where it is recorded.
+        moves: Applies the resource and brings it into that state.
         case: The case of tests/golden whose resource it is.
-        changes: Fields of its spec that are others; None removes one.
+        changes: Fields of its spec that are replaced; None removes one.
     """
 
     name: str
@@ -85,7 +85,7 @@ async def proven(world: RecordedNamespace, item: dict[str, Any]) -> None:
 
 
 async def checking(world: RecordedNamespace, item: dict[str, Any]) -> None:
-    """The last check runs, is half done, and has a checkpoint."""
+    """The last check is running and has progress and a checkpoint."""
     await world.apply(item)
     job = await world.advance(named(item), last_check(item))
     await half_done(world, job)
@@ -117,7 +117,7 @@ _ERROR = {"result": "Error", "reason": "ServerUnreachable", "message": "no answe
 
 
 async def first_error(world: RecordedNamespace, item: dict[str, Any]) -> dict[str, Any]:
-    """One attempt failed, and the next one runs; returns its job."""
+    """One attempt failed and the next one is running; returns its job."""
     await world.apply(item)
     job = await world.advance(named(item), "mmlu")
     await world.end_check(job, named(item), **_ERROR)
@@ -219,7 +219,7 @@ async def answered(world: RecordedNamespace, item: dict[str, Any], value: str) -
 
 
 async def candidate(world: RecordedNamespace, item: dict[str, Any]) -> None:
-    """One revision serves, and the next one is checked beside it or after it."""
+    """A new revision is being checked; by BlueGreen, the previous one still serves."""
     await proven(world, item)
     engine = {**item["spec"].get("engine", {}), "maxNumSeqs": 8}
     item = changed(item, engine=engine)
@@ -252,7 +252,7 @@ async def third_revision(world: RecordedNamespace, item: dict[str, Any]) -> None
 
 
 async def downloading(world: RecordedNamespace, item: dict[str, Any]) -> None:
-    """Every download is a fifth done; of several, the first one is complete."""
+    """Each download has progress; if there are several, the first one is complete."""
     await world.apply(item)
     jobs = await world.until("a download", lambda: bound_downloads(world))
     if len(item["spec"].get("engine", {}).get("loras", [])) > 1:
@@ -289,7 +289,7 @@ async def download_failed(world: RecordedNamespace, item: dict[str, Any]) -> Non
 
 
 async def two_share_a_cache(world: RecordedNamespace, item: dict[str, Any]) -> None:
-    """One is proven, the other one loads; both own the cache."""
+    """Of two resources with the same cache, one is proven and one is loading."""
     other = changed(item, engine={"maxModelLen": 4096})
     other["metadata"]["name"] = "other"
     await world.apply(item)
@@ -305,7 +305,7 @@ async def refused(world: RecordedNamespace, item: dict[str, Any]) -> None:
 
 
 async def dummy_runs(world: RecordedNamespace, item: dict[str, Any]) -> None:
-    """The check that comes before any pod that serves."""
+    """The check that runs before any serving pod exists is running."""
     await world.apply(item)
     await world.create_job_pod(await world.advance(named(item), "dummy"))
 
