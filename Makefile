@@ -108,6 +108,11 @@ vllm: venv ## the real vLLM for CPU, into the user's cache folder (9 GB, some mi
 test-vllm: vllm ## the simulator and the checks against the real vLLM
 	$(PYTHON) -m pytest tests/vllm -o timeout=600 $(PYTEST_ARGS)
 
+.PHONY: takeover-record
+takeover-record: venv ## record what the operator of REV=<commit> leaves behind (tests/takeover)
+	$(CLUSTER) build
+	$(PYTHON) tests/takeover $(REV)
+
 .PHONY: bench
 bench: venv ## measure speed and size against the limits in the README
 	$(PYTHON) tests/bench

@@ -15,5 +15,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
-        help="write tests/golden/*/objects.yaml anew instead of comparing with them",
+        help="write the golden files instead of comparing with them",
     )

@@ -1,0 +1,1 @@
+"""Objects of earlier versions of the operator, and how they are recorded and restored."""
