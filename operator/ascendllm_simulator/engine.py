@@ -12,10 +12,10 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.generation import Plan, Prompt
-from ascendllm.simulator.metrics import Metrics
-from ascendllm.simulator.prefix_cache import PrefixCache
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.generation import Plan, Prompt
+from ascendllm_simulator.metrics import Metrics
+from ascendllm_simulator.prefix_cache import PrefixCache
 
 __all__ = ["Engine", "EngineDeadError", "Sequence"]
 

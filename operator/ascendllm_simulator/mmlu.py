@@ -20,8 +20,8 @@ from ascendllm.exceptions import SettingsError
 __all__ = [
     "LETTERS",
     "KeyEntry",
+    "MmluAnswerer",
     "Question",
-    "Student",
     "read_key",
     "recognise",
     "recognise_turn",
@@ -162,7 +162,7 @@ def read_key(path: Path) -> list[KeyEntry]:
     return key
 
 
-class Student:
+class MmluAnswerer:
     """Answers questions right for the chosen share of them.
 
     Args:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from ascendllm.simulator import logprobs, tokenizer
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.errors import ApiError
-from ascendllm.simulator.errors import answer as answered
-from ascendllm.simulator.generation import Prompt
-from ascendllm.simulator.protocol import ChatRequest, Message, check_sampling, parse
-from ascendllm.simulator.serving import (
+from ascendllm_simulator import logprobs, tokenizer
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.errors import ApiError
+from ascendllm_simulator.errors import answer as answered
+from ascendllm_simulator.generation import Prompt
+from ascendllm_simulator.protocol import ChatRequest, Message, check_sampling, parse
+from ascendllm_simulator.serving import (
     Call,
     Service,
     begin,
@@ -29,7 +29,7 @@ from ascendllm.simulator.serving import (
     run_all,
     usage,
 )
-from ascendllm.simulator.streaming import chunk_usage, stream
+from ascendllm_simulator.streaming import chunk_usage, stream
 
 __all__ = ["create_chat_completion", "render"]
 
@@ -203,7 +203,7 @@ class _Answer:
         if wanted is None and request.echo:
             wanted = request.top_logprobs
         body["prompt_logprobs"] = (
-            logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.student, abs(wanted)))
+            logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.answerer, abs(wanted)))
             if wanted is not None
             else None
         )

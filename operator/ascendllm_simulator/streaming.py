@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from ascendllm.simulator.engine import EngineDeadError
-from ascendllm.simulator.errors import ApiError, server_error
-from ascendllm.simulator.serving import Call, open_stream, progress, send, usage
+from ascendllm_simulator.engine import EngineDeadError
+from ascendllm_simulator.errors import ApiError, server_error
+from ascendllm_simulator.serving import Call, open_stream, progress, send, usage
 
 __all__ = ["Chunk", "chunk_usage", "refuse_in_stream", "stream"]
 

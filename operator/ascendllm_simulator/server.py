@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.chat import create_chat_completion, render
-from ascendllm.simulator.completions import create_completion
-from ascendllm.simulator.config import VERSION, ServerConfig
-from ascendllm.simulator.engine import Engine
-from ascendllm.simulator.errors import ApiError, answer, server_error
-from ascendllm.simulator.faults import Faults
-from ascendllm.simulator.mmlu import Student
-from ascendllm.simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
-from ascendllm.simulator.serving import Service, check_model, random_id, read_body
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.chat import create_chat_completion, render
+from ascendllm_simulator.completions import create_completion
+from ascendllm_simulator.config import VERSION, ServerConfig
+from ascendllm_simulator.engine import Engine
+from ascendllm_simulator.errors import ApiError, answer, server_error
+from ascendllm_simulator.fault_injector import FaultInjector
+from ascendllm_simulator.mmlu import MmluAnswerer
+from ascendllm_simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
+from ascendllm_simulator.serving import Service, check_model, random_id, read_body
 
 __all__ = ["build_app", "build_service"]
 
@@ -32,8 +32,8 @@ Handler = Callable[[Service, web.Request], Awaitable[web.StreamResponse]]
 def build_service(config: ServerConfig) -> Service:
     """The engine and all else behind the routes; needs a running event loop."""
     behaviour = config.behaviour
-    student = Student(behaviour.accuracy, config.key)
-    return Service(config, Engine(config), student, Faults(behaviour))
+    answerer = MmluAnswerer(behaviour.accuracy, config.key)
+    return Service(config, Engine(config), answerer, FaultInjector(behaviour))
 
 
 def build_app(service: Service) -> web.Application:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from ascendllm.simulator import engine as engines
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.behaviour import Failure
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.engine import Engine, EngineDeadError
-from ascendllm.simulator.errors import ApiError, encode_json, malformed, not_found, server_error
-from ascendllm.simulator.faults import Faults
-from ascendllm.simulator.generation import Prompt, write
-from ascendllm.simulator.mmlu import Student
-from ascendllm.simulator.protocol import SamplingRequest
+from ascendllm_simulator import engine as engines
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.behaviour import Failure
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.engine import Engine, EngineDeadError
+from ascendllm_simulator.errors import ApiError, encode_json, malformed, not_found, server_error
+from ascendllm_simulator.fault_injector import FaultInjector
+from ascendllm_simulator.generation import Prompt, write
+from ascendllm_simulator.mmlu import MmluAnswerer
+from ascendllm_simulator.protocol import SamplingRequest
 
 __all__ = [
     "Call",
@@ -51,8 +51,8 @@ class Service:
 
     config: ServerConfig
     engine: Engine
-    student: Student
-    faults: Faults
+    answerer: MmluAnswerer
+    fault_injector: FaultInjector
     on_death: asyncio.Event = field(default_factory=asyncio.Event)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -146,7 +146,7 @@ def begin(service: Service, http: web.Request, request: SamplingRequest, prefix:
     if service.engine.dead:
         raise server_error(str(EngineDeadError()))
     number = http.headers.get("X-Request-Id") or request.request_id or random_id()
-    return Call(service, request, service.faults.next(), f"{prefix}-{number}")
+    return Call(service, request, service.fault_injector.next(), f"{prefix}-{number}")
 
 
 def check_model(service: Service, model: str | None) -> None:
@@ -277,10 +277,10 @@ def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
     factor = slow.get("factor") if slow is not None else 1.0
     ttft, itl = behaviour.ttft_ms / 1000 * factor, behaviour.itl_ms / 1000 * factor
     hangs = call.fails("hang") is not None
-    student = None if call.fails("noLetter") else call.service.student
+    answerer = None if call.fails("noLetter") else call.service.answerer
     for prompt, most in zip(call.prompts, max_tokens, strict=True):
         for index in range(n):
-            plan = write(prompt, call.request, student, most, index)
+            plan = write(prompt, call.request, answerer, most, index)
             call.sequences.append(engines.Sequence(prompt, plan, ttft, itl, hangs=hangs))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ascendllm.simulator.behaviour import Behaviour, Failure
+from ascendllm_simulator.behaviour import Behaviour, Failure
 
-__all__ = ["Faults"]
+__all__ = ["FaultInjector"]
 
 
-class Faults:
+class FaultInjector:
     """Counts requests and says which one meets the chosen failure."""
 
     def __init__(self, behaviour: Behaviour) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from ascendllm.engine.options import load
 from ascendllm.exceptions import SettingsError
-from ascendllm.simulator.behaviour import Behaviour, read_behaviour
-from ascendllm.simulator.group import Place, read_place
-from ascendllm.simulator.mmlu import KeyEntry, read_key
+from ascendllm_simulator.behaviour import Behaviour, read_behaviour
+from ascendllm_simulator.group import Place, read_place
+from ascendllm_simulator.mmlu import KeyEntry, read_key
+from ascendllm_simulator.option_parser import parse_arguments
 
 __all__ = ["LoadError", "ServerConfig", "read_config"]
 
@@ -95,7 +96,7 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         LoadError: The model's folder is missing or does not allow what was asked for.
         SettingsError: The behaviour is malformed, or an option is not simulated.
     """
-    values = load(VERSION).parse(args)
+    values = parse_arguments(load(VERSION), args)
     for dest in _NOT_SIMULATED:
         if values[dest]:
             option = dest.replace("_", "-")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from ascendllm.simulator.errors import ApiError, PlainError, malformed, with_extras
+from ascendllm_simulator.errors import ApiError, PlainError, malformed, with_extras
 
 __all__ = [
     "ChatRequest",

@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from ascendllm.simulator.behaviour import CRASHES
-from ascendllm.simulator.config import VERSION, LoadError, ServerConfig
-from ascendllm.simulator.group import Gathering, Place, gather, join
-from ascendllm.simulator.load_log import front_end_trace, load_log
-from ascendllm.simulator.server import build_app, build_service
-from ascendllm.simulator.serving import Service
+from ascendllm_simulator.behaviour import CRASHES
+from ascendllm_simulator.config import VERSION, LoadError, ServerConfig
+from ascendllm_simulator.group import Gathering, Place, gather, join
+from ascendllm_simulator.load_log import front_end_trace, load_log
+from ascendllm_simulator.server import build_app, build_service
+from ascendllm_simulator.serving import Service
 
 __all__ = ["serve"]
 
@@ -209,4 +209,4 @@ async def _until_end(service: Service, terminated: asyncio.Event, others: Gather
 
 def _log(message: str, level: str = "INFO") -> None:
     now = time.strftime("%m-%d %H:%M:%S")
-    print(f"{level} {now} [ascendllm.simulator] {message}", flush=True)
+    print(f"{level} {now} [ascendllm_simulator] {message}", flush=True)

@@ -1,6 +1,6 @@
 """Writes a made-up question set in the shape of MMLU, with its answer key.
 
-    python -m ascendllm.simulator.dataset DIR [--questions 20] [--key FILE]
+    python -m ascendllm_simulator.dataset DIR [--questions 20] [--key FILE]
 
 The layout is hendrycks': `{dev,test}/<subject>_{dev,test}.csv`, no header, columns question, A, B,
 C, D, letter. The 57 subjects have MMLU's names; no text is MMLU's. Among the questions are quotes,
@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ascendllm.simulator.mmlu import LETTERS, rule_answer
+from ascendllm_simulator.mmlu import LETTERS, rule_answer
 
 __all__ = ["DEV_QUESTIONS", "SUBJECTS", "main", "rows", "write"]
 
@@ -181,7 +181,7 @@ def write(folder: Path, questions: int = 20, key: Path | None = None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m ascendllm.simulator.dataset")
+    parser = argparse.ArgumentParser(prog="python -m ascendllm_simulator.dataset")
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--questions", type=int, default=20, help="test questions a subject")
     parser.add_argument("--key", metavar="FILE", type=Path, help="where to write the answer key")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.continuation import own_answer
-from ascendllm.simulator.generation import WORDS, Plan, Prompt, letter_choice, letter_tokens
-from ascendllm.simulator.mmlu import LETTERS, Student
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.continuation import own_answer
+from ascendllm_simulator.generation import WORDS, Plan, Prompt, letter_choice, letter_tokens
+from ascendllm_simulator.mmlu import LETTERS, MmluAnswerer
 
 __all__ = [
     "CLAMPED",
@@ -56,7 +56,7 @@ def steps(plan: Plan, start: int, stop: int, number: int) -> list[Step]:
     return out
 
 
-def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | None]:
+def prompt_steps(prompt: Prompt, answerer: MmluAnswerer, number: int) -> list[Step | None]:
     """The logprobs of a prompt's own tokens; the first has none.
 
     Where the prompt is an MMLU question with a letter behind it, as lm-eval scores them, the
@@ -71,10 +71,10 @@ def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | N
         out.append(_step(token, likely, number))
     if len(prompt.ids) > 1 and prompt.text[-2:].strip() in LETTERS and prompt.text.strip():
         before = Prompt(prompt.ids[:-1], tokenizer.decode(prompt.ids[:-1], skip_special=True))
-        letter = letter_choice(before, student)
+        letter = letter_choice(before, answerer)
         if letter is not None:
             out[-1] = _step(prompt.ids[-1], _letters(letter, len(before.text)), number)
-    if (own := own_answer(prompt, student)) is not None:
+    if (own := own_answer(prompt, answerer)) is not None:
         start, plan = own
         out[start:] = steps(plan, 0, len(plan.ids), number)
     return out

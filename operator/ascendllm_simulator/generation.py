@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.mmlu import LETTERS, Student, recognise, recognise_turn
-from ascendllm.simulator.protocol import SamplingRequest
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.mmlu import LETTERS, MmluAnswerer, recognise, recognise_turn
+from ascendllm_simulator.protocol import SamplingRequest
 
 __all__ = ["WORDS", "Plan", "Prompt", "letter_choice", "write"]
 
@@ -73,25 +73,29 @@ class Plan:
 
 
 def write(
-    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
+    prompt: Prompt,
+    request: SamplingRequest,
+    answerer: MmluAnswerer | None,
+    max_tokens: int,
+    index: int,
 ) -> Plan:
     """Decide one answer.
 
     Args:
         prompt: What is continued.
         request: Already checked.
-        student: Who answers MMLU questions; None: nobody does.
+        answerer: Who answers MMLU questions; None: nobody does.
         max_tokens: At most so many tokens.
         index: Which of the request's `n` choices.
     """
     seed = zlib.crc32(prompt.text.encode("utf-8", "replace"))
     if request.use_beam_search:
         # Beams part at their ends: the first is the greedy answer.
-        return _beam(prompt, request, student, max_tokens, index)
+        return _beam(prompt, request, answerer, max_tokens, index)
     if not greedy(request):
         drawn = random.getrandbits(32) if request.seed is None else request.seed
         seed = (seed ^ drawn * 0x9E3779B97F4A7C15 ^ index * 0xBF58476D1CE4E5B9) & _MASK
-    letter = letter_choice(prompt, student)
+    letter = letter_choice(prompt, answerer)
     opening, closed = _opening(prompt, request, letter, seed)
     end = _length(prompt, request, len(opening), closed, seed)
     wanted = _tokens(opening, min(max_tokens, end), seed)
@@ -121,10 +125,14 @@ def greedy(request: SamplingRequest) -> bool:
 
 
 def _beam(
-    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
+    prompt: Prompt,
+    request: SamplingRequest,
+    answerer: MmluAnswerer | None,
+    max_tokens: int,
+    index: int,
 ) -> Plan:
     first = request.model_copy(update={"use_beam_search": False, "temperature": 0.0, "n": 1})
-    plan = write(prompt, first, student, max_tokens, 0)
+    plan = write(prompt, first, answerer, max_tokens, 0)
     if index == 0 or not plan.ids:
         return plan
     last = WORDS[(plan.seed + index) % len(WORDS)]
@@ -133,19 +141,19 @@ def _beam(
     return _finish(plan.seed, ids, list(ids), plan.letter, first, False)
 
 
-def letter_choice(prompt: Prompt, student: Student | None) -> tuple[str, str] | None:
+def letter_choice(prompt: Prompt, answerer: MmluAnswerer | None) -> tuple[str, str] | None:
     """The letter that answers an MMLU prompt, and a space where the prompt ends without one."""
-    if student is None:
+    if answerer is None:
         return None
     if prompt.chat and (asked := recognise_turn(prompt.text)) is not None:
-        return student.answer(asked), " "
+        return answerer.answer(asked), " "
     if not prompt.text.rstrip().endswith("Answer:"):
         return None
     question = recognise(prompt.text)
     if question is None:
         return None
     space = "" if prompt.chat or prompt.text[-1].isspace() else " "
-    return student.answer(question), space
+    return answerer.answer(question), space
 
 
 def _opening(

@@ -6,10 +6,10 @@ it; a real model then gives the same probabilities as while it wrote, so the sim
 
 from __future__ import annotations
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.generation import WORDS, Plan, Prompt, write
-from ascendllm.simulator.mmlu import Student
-from ascendllm.simulator.protocol import SamplingRequest
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.generation import WORDS, Plan, Prompt, write
+from ascendllm_simulator.mmlu import MmluAnswerer
+from ascendllm_simulator.protocol import SamplingRequest
 
 __all__ = ["own_answer"]
 
@@ -20,12 +20,12 @@ _OPENING = 8
 """An answer may open with so many tokens that are not of the free text, such as a letter."""
 
 
-def own_answer(prompt: Prompt, student: Student) -> tuple[int, Plan] | None:
+def own_answer(prompt: Prompt, answerer: MmluAnswerer) -> tuple[int, Plan] | None:
     """The first place from which on the sequence is this simulator's own free text.
 
     Args:
         prompt: The whole sequence.
-        student: Who answers MMLU questions.
+        answerer: Who answers MMLU questions.
     """
     ids = prompt.ids
     start = len(ids)
@@ -33,9 +33,9 @@ def own_answer(prompt: Prompt, student: Student) -> tuple[int, Plan] | None:
         start -= 1
     for place in range(max(1, start - _OPENING), len(ids)):
         before = Prompt(ids[:place], tokenizer.decode(ids[:place], skip_special=True))
-        if write(before, _GREEDY, student, 1, 0).ids != ids[place : place + 1]:
+        if write(before, _GREEDY, answerer, 1, 0).ids != ids[place : place + 1]:
             continue
-        plan = write(before, _GREEDY, student, len(ids) - place, 0)
+        plan = write(before, _GREEDY, answerer, len(ids) - place, 0)
         if plan.ids == ids[place:]:
             return place, plan
     return None

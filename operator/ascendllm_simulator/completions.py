@@ -9,13 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ascendllm.simulator import logprobs, tokenizer
-from ascendllm.simulator.errors import ApiError
-from ascendllm.simulator.errors import answer as answered
-from ascendllm.simulator.generation import Prompt
-from ascendllm.simulator.logprobs import Step
-from ascendllm.simulator.protocol import CompletionRequest, check_sampling, parse
-from ascendllm.simulator.serving import (
+from ascendllm_simulator import logprobs, tokenizer
+from ascendllm_simulator.errors import ApiError
+from ascendllm_simulator.errors import answer as answered
+from ascendllm_simulator.generation import Prompt
+from ascendllm_simulator.logprobs import Step
+from ascendllm_simulator.protocol import CompletionRequest, check_sampling, parse
+from ascendllm_simulator.serving import (
     Call,
     Service,
     begin,
@@ -28,7 +28,7 @@ from ascendllm.simulator.serving import (
     run_all,
     usage,
 )
-from ascendllm.simulator.streaming import chunk_usage, refuse_in_stream, stream
+from ascendllm_simulator.streaming import chunk_usage, refuse_in_stream, stream
 
 __all__ = ["create_completion"]
 
@@ -230,6 +230,6 @@ class _Answer:
     def _of_prompt(self, index: int, number: int) -> list[Step | None]:
         if index not in self._prompt_steps:
             prompt = self._call.sequences[index].prompt
-            student = self._call.service.student
-            self._prompt_steps[index] = logprobs.prompt_steps(prompt, student, abs(number))
+            answerer = self._call.service.answerer
+            self._prompt_steps[index] = logprobs.prompt_steps(prompt, answerer, abs(number))
         return self._prompt_steps[index]
