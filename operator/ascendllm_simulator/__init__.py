@@ -1,1 +1,1 @@
-"""A stand-in for vLLM-Ascend 0.18 on machines without NPUs: its HTTP surface, a made-up model."""
+"""A simulator of vLLM-Ascend 0.18 for machines without NPUs: its HTTP API, a synthetic model."""

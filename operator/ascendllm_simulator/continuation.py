@@ -1,7 +1,7 @@
-"""Where in a sequence the simulator's own greedy answer begins, if it ends in one.
+"""Finds the simulator's own greedy answer at the end of a sequence.
 
-A sequence that is scored (`prompt_logprobs`) may be a prompt and what this simulator wrote behind
-it; a real model then gives the same probabilities as while it wrote, so the simulator has to.
+A client may score (`prompt_logprobs`) a prompt followed by the answer that it got. A real model
+assigns the answer the same probabilities as during generation, so the simulator must do so too.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _GREEDY = SamplingRequest(temperature=0)
 _WRITTEN = frozenset([*WORDS, tokenizer.encode(".")[0], tokenizer.EOS])
 _LONGEST = 1024
 _OPENING = 8
-"""An answer may open with so many tokens that are not of the free text, such as a letter."""
+"""How many tokens, such as an MMLU letter, may precede the free text of an answer."""
 
 
 def own_answer(prompt: Prompt, answerer: MmluAnswerer) -> tuple[int, Plan] | None:
-    """The first place from which on the sequence is this simulator's own free text.
+    """Find the first position from which the rest of the sequence is this simulator's own answer.
 
     Args:
         prompt: The whole sequence.
-        answerer: Who answers MMLU questions.
+        answerer: Answers MMLU questions.
     """
     ids = prompt.ids
     start = len(ids)
