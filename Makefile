@@ -13,6 +13,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
 CLUSTER := $(PYTHON) tests/cluster
 IMAGES := $(PYTHON) tests/cluster/images.py
 VLLM := $(PYTHON) tests/vllm
+SIMULATOR := images/simulator
 
 ##@ Working on it
 
@@ -25,12 +26,12 @@ help: ## show this
 .PHONY: venv
 venv: $(VENV)/.complete ## the Python environment, from the locked requirements
 
-# The package itself is installed as it stands in operator/, with nothing resolved for it.
-$(VENV)/.complete: tests/requirements.txt pyproject.toml
+# Both distributions are installed from the source folder operator/; no dependency is resolved.
+$(VENV)/.complete: tests/requirements.txt pyproject.toml $(addprefix $(SIMULATOR)/,pyproject.toml build_hook.py)
 	python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3 on PATH is " + sys.version.split()[0] + "; Python 3.11 or newer is needed")'
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PIP) install --require-hashes -r tests/requirements.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --no-deps --no-build-isolation --editable . --editable $(SIMULATOR)
 	touch $@
 
 .PHONY: crds

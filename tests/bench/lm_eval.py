@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from ascendllm.simulator import dataset
+from ascendllm_simulator import dataset
 from bench.figures import Figure, MeasureError
 from cluster.paths import REPOSITORY
 from vllm.engine import Engine, command_environment, make_model, serving

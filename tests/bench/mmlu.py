@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ascendllm.simulator import dataset
+from ascendllm_simulator import dataset
 from bench.figures import Figure, MeasureError
 from bench.machine import cores, peak_megabytes
 from cluster.processes import free_ports
@@ -65,7 +65,7 @@ def measure() -> list[Figure]:
 def _simulator(folder: str) -> Iterator[str]:
     [port] = free_ports(1)
     command = [
-        *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "ascendllm", "simulate"),
+        *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "ascendllm_simulator"),
         *("made-up/model", "--host=127.0.0.1", f"--port={port}", f"--served-model-name={_MODEL}"),
     ]
     url = f"http://127.0.0.1:{port}"

@@ -122,7 +122,7 @@ def _load_images(cluster: Provider, also: Sequence[str]) -> bool:
 
 def _make_set(folder: Path, key: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "ascendllm.simulator.dataset", str(folder), "--key", str(key)],
+        [sys.executable, "-m", "ascendllm_simulator.dataset", str(folder), "--key", str(key)],
         check=True,
         stdout=subprocess.DEVNULL,
     )

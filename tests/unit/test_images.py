@@ -54,6 +54,15 @@ def test_an_image_is_built_again_for_a_new_file_or_a_new_mode(checkout: Path) ->
     assert len({before, plain, content_key(IMAGE, "base", checkout)}) == 3
 
 
+def test_only_the_simulators_image_is_built_again_for_the_simulator(checkout: Path) -> None:
+    package = checkout / "operator/ascendllm_simulator"
+    package.mkdir()
+    before = {image.folder: content_key(image, "base", checkout) for image in catalogue(checkout)}
+    (package / "__init__.py").write_text("")
+    after = {image.folder: content_key(image, "base", checkout) for image in catalogue(checkout)}
+    assert [name for name in after if after[name] != before[name]] == ["simulator"]
+
+
 def test_a_large_image_is_not_built_again_for_our_own_code(checkout: Path) -> None:
     large = Image("validator", "localhost/ascendllm/large:1", large=True)
     before = content_key(large, "base", checkout)

@@ -50,6 +50,9 @@ VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
 S3 = "tests/s3/requirements.txt"
 LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, S3, *VLLM]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+SIMULATOR = tomllib.loads(
+    (REPOSITORY / "images/simulator/pyproject.toml").read_text(encoding="utf-8")
+)
 
 
 def repository_files() -> list[Path]:
@@ -88,6 +91,12 @@ def direct(*, extras: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> lis
     return [Requirement(text) for text in texts]
 
 
+def simulator_requirements() -> list[Requirement]:
+    """What the simulator's distribution needs of other projects."""
+    found = [Requirement(text) for text in SIMULATOR["project"]["dependencies"]]
+    return [requirement for requirement in found if requirement.name != "ascendllm"]
+
+
 def test_every_file_is_text_of_a_sane_size() -> None:
     files = repository_files()
     assert len(files) > 50
@@ -113,7 +122,7 @@ def test_no_file_names_a_package_registry_or_a_machine() -> None:
 def test_operator_is_a_source_root_and_no_package() -> None:
     """With an `__init__.py` it would hide Python's own module `operator`."""
     entries = {file.relative_to(REPOSITORY).parts[1] for file in repository_files_under("operator")}
-    assert entries == {"ascendllm"}
+    assert entries == {"ascendllm", "ascendllm_simulator"}
 
 
 def repository_files_under(folder: str) -> list[Path]:
@@ -142,10 +151,11 @@ def test_a_lock_pins_and_hashes_every_package(lock: str) -> None:
         (IMAGES[1], direct(extras=("checks",))),
         (IMAGES[2], direct(extras=("download",))),
         (IMAGES[3], direct()),
+        (IMAGES[3], simulator_requirements()),
         (EVALS, direct(extras=("evals",))),
         (BUILD, [Requirement(text) for text in PROJECT["build-system"]["requires"]]),
     ],
-    ids=[TESTS, *IMAGES, EVALS, BUILD],
+    ids=[TESTS, *IMAGES, "simulator", EVALS, BUILD],
 )
 def test_a_lock_fits_what_the_project_asks_for(lock: str, wanted: list[Requirement]) -> None:
     pins = locked(lock)

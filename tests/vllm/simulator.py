@@ -38,7 +38,7 @@ def simulating(model: Path, log: Path, options: Sequence[str]) -> Iterator[str]:
     """
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "ascendllm", "simulate", str(model), "--host=127.0.0.1"]
+    command = [sys.executable, "-m", "ascendllm_simulator", str(model), "--host=127.0.0.1"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, f"--port={port}", *options],

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ascendllm.simulator import dataset
+from ascendllm_simulator import dataset
 from vllm.engine import SERVED, Engine, command_environment
 
 SUBJECTS = (

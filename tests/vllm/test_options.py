@@ -15,6 +15,7 @@ import yaml
 from ascendllm.engine.option import Option
 from ascendllm.engine.options import load
 from ascendllm.exceptions import UsageError
+from ascendllm_simulator.option_parser import parse_arguments
 from cluster.commands import run
 from cluster.paths import REPOSITORY
 from unit.core.kubelet import command_line
@@ -166,7 +167,7 @@ def test_what_vllm_refuses_is_refused_by_us_in_its_words(real: dict[str, Any]) -
     for given, outcome in zip(REFUSED, real["parsed"][-len(REFUSED) :], strict=True):
         assert "error" in outcome, given
         with pytest.raises(UsageError) as refused:
-            TABLE.parse(given)
+            parse_arguments(TABLE, given)
         assert str(refused.value) == outcome["error"], given
 
 
@@ -175,7 +176,7 @@ def test_a_bad_object_is_refused_by_both(vllm_environment: Path) -> None:
     arguments = ["/m", "--compilation-config={"]
     [outcome] = ask(vllm_environment, [arguments])["parsed"]
     with pytest.raises(UsageError) as refused:
-        TABLE.parse(arguments)
+        parse_arguments(TABLE, arguments)
     flag = "argument --compilation-config/-cc: "
     assert str(refused.value).startswith(flag)
     assert outcome["error"].startswith(flag)
@@ -183,7 +184,7 @@ def test_a_bad_object_is_refused_by_both(vllm_environment: Path) -> None:
 
 def same_values(given: list[str], values: dict[str, Any]) -> None:
     """The values of all options that are given are equal; the rest are defaults."""
-    ours = TABLE.parse(given)
+    ours = parse_arguments(TABLE, given)
     for argument in given:
         flag = argument.partition("=")[0].partition(".")[0].replace("_", "-")
         option = TABLE.by_flag.get(flag)

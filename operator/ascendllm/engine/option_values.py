@@ -1,7 +1,8 @@
 """The types that vLLM gives to the values of its options, and how each reads a text.
 
 Source: vllm 0.18.0, `vllm/engine/arg_utils.py` (`_compute_kwargs`, `optional_type`, `parse_type`,
-`human_readable_int`, `union_dict_and_str`) and `vllm/entrypoints/openai/cli_args.py`.
+`human_readable_int`, `union_dict_and_str`), `vllm/entrypoints/openai/cli_args.py`, and for the
+values of dotted keys `vllm/utils/argparse_utils.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["TYPES", "BadValueError", "convert", "is_json"]
+__all__ = ["TYPES", "BadValueError", "convert", "is_json", "json_or_text"]
 
 
 class BadValueError(ValueError):
@@ -122,6 +124,14 @@ _JSON_TYPES = frozenset({"json", "object", "dict-or-str"})
 def is_json(type_name: str) -> bool:
     """Whether an option of this type can be given key by key, as `--option.key=value`."""
     return type_name in _JSON_TYPES
+
+
+def json_or_text(text: str) -> Any:
+    """The value behind `--option.key=`: parsed as JSON if it is JSON, otherwise the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def convert(type_name: str, optional: bool, text: str) -> object:

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ascendllm.api.limits import MAX_LEVELS
-from ascendllm.engine import option_parser
 from ascendllm.engine.gone import GONE
 from ascendllm.engine.option import Option
-from ascendllm.engine.option_parser import json_or_text
-from ascendllm.engine.option_values import BadValueError, convert, is_json
+from ascendllm.engine.option_values import BadValueError, convert, is_json, json_or_text
 from ascendllm.exceptions import UsageError
 
 __all__ = ["OptionTable", "Problem", "load", "table_for"]
@@ -56,17 +54,6 @@ class OptionTable:
     def by_flag(self) -> Mapping[str, Option]:
         """The option of every spelling, short forms and `--no-` forms included."""
         return {flag: option for option in self.options for flag in option.flags}
-
-    def parse(self, args: Sequence[str]) -> dict[str, object]:
-        """Read an argument list as `vllm serve` does, MODEL included.
-
-        Returns:
-            The value of every `dest`, defaults filled in; `model` is the positional one if given.
-
-        Raises:
-            UsageError: With the text that vLLM's parser prints behind `error: `.
-        """
-        return option_parser.parse(self.options, args)
 
     def named(self, flag: str) -> Option | None:
         """The option of a spelling, underscores and keys behind a dot included."""

@@ -30,7 +30,13 @@ BUILD_REQUIREMENTS = Path("images/build-requirements.txt")
 """What makes a wheel of the package, for every image."""
 
 # README.md is only the wheel's description: a word changed in it is no reason for three builds.
-_SOURCES = (Path("pyproject.toml"), Path("LICENSE"), BUILD_REQUIREMENTS, Path("operator"))
+_SOURCES = (
+    Path("pyproject.toml"),
+    Path("LICENSE"),
+    BUILD_REQUIREMENTS,
+    Path("operator/ascendllm"),
+)
+_SIMULATOR = Path("operator/ascendllm_simulator")
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,13 @@ class Image:
         folder: Its name there.
         reference: What the node and the manifests call it, `localhost/…:TAG`.
         large: Gigabytes: built only when it is named, nothing is kept of the build, one archive.
+        packages: Python packages that it holds beside ascendllm, seen from the repository's root.
     """
 
     folder: str
     reference: str
     large: bool = False
+    packages: tuple[Path, ...] = ()
 
     @property
     def dockerfile(self) -> Path:
@@ -75,7 +83,11 @@ def catalogue(repository: Path = REPOSITORY) -> tuple[Image, ...]:
         Image("validator", f"localhost/ascendllm/validator:{version}"),
         Image("evals", f"localhost/ascendllm/evals:{version}"),
         Image("downloader", f"localhost/ascendllm/downloader:{version}"),
-        Image("simulator", f"localhost/ascendllm/vllm-ascend:{SIMULATED_VERSION}"),
+        Image(
+            "simulator",
+            f"localhost/ascendllm/vllm-ascend:{SIMULATED_VERSION}",
+            packages=(_SIMULATOR,),
+        ),
         Image("vllm-cpu", f"localhost/ascendllm/vllm-cpu:{CPU_VERSION}", large=True),
     )
 
@@ -90,7 +102,8 @@ def content_key(image: Image, base: str, repository: Path = REPOSITORY) -> str:
     """
     digest = hashlib.sha256(f"{image.reference}\n{base}\n".encode())
     sources = () if image.large else _SOURCES  # no large image holds the package
-    for path in sorted({*_files(repository, *sources, Path("images", image.folder))}):
+    own = (*image.packages, Path("images", image.folder))
+    for path in sorted({*_files(repository, *sources, *own)}):
         file = repository / path
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{path.as_posix()} {file.stat().st_mode & 0o111:o} {content}\n".encode())

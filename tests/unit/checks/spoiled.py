@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from ascendllm.simulator.behaviour import Behaviour
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.server import build_app, build_service
+from ascendllm_simulator.behaviour import Behaviour
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.server import build_app, build_service
 
 Before = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse | None]]
 

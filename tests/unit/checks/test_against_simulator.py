@@ -1,4 +1,4 @@
-"""Every check against `ascendllm simulate`, as a process: its chosen figures come back, and its
+"""Every check against `ascendllm-simulator`, as a process: its chosen figures come back, and its
 failures end in the right result."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ascendllm.checks.result import CheckResult
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.runner import Body, CheckName, run_check
 from ascendllm.checks.smoke.run import SMOKE, SmokeOptions, check_smoke
-from ascendllm.simulator import dataset
+from ascendllm_simulator import dataset
 
 OPERATOR = Path(__file__).parents[3] / "operator"
 QUICK = RetryPolicy(attempts=3, first=0.02, longest=0.05)
@@ -56,8 +56,7 @@ async def simulated(model: Path, **behaviour: Any) -> AsyncIterator[Endpoint]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "ascendllm",
-        "simulate",
+        "ascendllm_simulator",
         str(model),
         "--host=127.0.0.1",
         "--port=0",

@@ -1,4 +1,4 @@
-"""MMLU by every protocol against `ascendllm simulate`: the chosen accuracy comes back."""
+"""MMLU by every protocol against `ascendllm-simulator`: the chosen accuracy comes back."""
 
 from __future__ import annotations
 

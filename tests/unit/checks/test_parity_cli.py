@@ -1,4 +1,4 @@
-"""`ascendllm parity record` and `validate parity` as processes, against `ascendllm simulate`."""
+"""`ascendllm parity record` and `validate parity` as processes, against `ascendllm-simulator`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ascendllm.checks.smoke.prompts import PromptCase
 from ascendllm.checks.smoke.run import SmokeOptions, check_smoke
 from ascendllm.checks.smoke.shapes import Kind
 from ascendllm.checks.smoke.table import TABLE, checks_for
-from ascendllm.simulator.behaviour import Behaviour, Failure
+from ascendllm_simulator.behaviour import Behaviour, Failure
 from unit.checks.fake_server import error
 from unit.checks.spoiled import Spoiled, simulated
 

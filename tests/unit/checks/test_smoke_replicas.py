@@ -12,7 +12,7 @@ from ascendllm.checks.endpoint import parse_endpoint
 from ascendllm.checks.retry import RetryPolicy
 from ascendllm.checks.smoke.replicas import MOST_REPLICAS, Replica, find_replicas, resolve
 from ascendllm.exceptions import CheckError
-from ascendllm.simulator.behaviour import Behaviour, Failure
+from ascendllm_simulator.behaviour import Behaviour, Failure
 from unit.checks.spoiled import simulated
 from unit.checks.test_smoke import failed, found, results, smoke_at
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ascendllm.simulator.behaviour import CRASHES
 from ascendllm.state import diagnosis, loading
 from ascendllm.state.diagnosis import CAUSES, diagnose
 from ascendllm.state.loading import loading_stage
+from ascendllm_simulator.behaviour import CRASHES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PREFIX = "(EngineCore pid=300) ERROR 11-29 01:00:00 [core.py:1132] "

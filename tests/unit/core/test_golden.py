@@ -14,6 +14,7 @@ from ascendllm.decide.checks import CHECKS
 from ascendllm.engine import options
 from ascendllm.report.yaml import to_yaml
 from ascendllm.settings import Settings
+from ascendllm_simulator.option_parser import parse_arguments
 from unit.core.kubelet import command_line
 from unit.core.stage import SETTINGS, Stage
 
@@ -82,7 +83,7 @@ def test_every_option_is_one_of_vllms(case: str) -> None:
         assert "command" not in container, "the image's entry point sets CANN's environment up"
         arguments = command_line(container["args"])
         assert arguments[:2] == ["vllm", "serve"]
-        options.load().parse(arguments[2:])
+        parse_arguments(options.load(), arguments[2:])
 
 
 def test_no_device_is_named(case: str) -> None:

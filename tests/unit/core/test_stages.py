@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ascendllm.simulator.behaviour import CRASHES
+from ascendllm_simulator.behaviour import CRASHES
 from unit.core.stage import Stage, node, spec_of
 
 NPU = "huawei.com/Ascend910"

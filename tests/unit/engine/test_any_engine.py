@@ -16,6 +16,7 @@ from ascendllm.engine import options
 from ascendllm.engine.arguments import serve_arguments
 from ascendllm.engine.ascend import refusals, remarks
 from ascendllm.engine.in_force import in_force
+from ascendllm_simulator.option_parser import parse_arguments
 from unit.core.kubelet import command_line
 
 TABLE = options.load()
@@ -95,7 +96,7 @@ def test_any_config_is_rendered_as_vllm_takes_it_or_refused_in_words(
     assert in_force(found) == found
     arguments = serve_arguments("/m", "m", given_engine, Npu().count)
     if problem is None:
-        TABLE.parse(command_line(arguments, {})[2:])
+        parse_arguments(TABLE, command_line(arguments, {})[2:])
         Engine.model_validate(found.model_dump(exclude_none=True))
     else:
         assert problem.message.startswith("spec.engine.config: ")

@@ -11,6 +11,7 @@ from ascendllm.api.engine import Engine
 from ascendllm.engine.arguments import serve_arguments, written
 from ascendllm.engine.in_force import in_force
 from ascendllm.engine.options import load
+from ascendllm_simulator.option_parser import parse_arguments
 
 HOPPER = """
 kv-cache-dtype: fp8
@@ -93,7 +94,7 @@ def test_an_entry_without_a_field_is_an_argument(
     found = rendered(config={key: value})
     assert found[len(found) - len(arguments) :] == arguments
     assert found[: len(found) - len(arguments)] == rendered()
-    assert load().parse(found[2:])
+    assert parse_arguments(load(), found[2:])
 
 
 def test_a_field_stands_before_the_profile() -> None:
@@ -138,7 +139,7 @@ def test_adapters_are_named_by_their_folders() -> None:
     assert rendered(loras=loras)[-4:] == expected
     assert rendered(loras=loras[:1])[-1] == "--lora-modules=a=/loras/a"
     assert rendered(loras=loras, args=["--enable-lora"]).count("--enable-lora") == 1
-    assert load().parse(rendered(loras=loras)[2:])["lora_modules"] == [
+    assert parse_arguments(load(), rendered(loras=loras)[2:])["lora_modules"] == [
         {"name": "a", "path": "/loras/a"},
         {"name": "b", "path": "/loras/b"},
     ]
@@ -155,5 +156,5 @@ def test_values_of_one_option_stand_behind_its_one_mention() -> None:
     args = ["--a", "--cudagraph-capture-sizes=1", "--b=1", "--cudagraph_capture_sizes=2"]
     assert written(args) == ["--a", "--cudagraph-capture-sizes", "1", "2", "--b=1"]
     assert written(args[:3]) == args[:3]
-    found = load().parse(["/m", *written(["--cudagraph-capture-sizes=1"] * 3)])
+    found = parse_arguments(load(), ["/m", *written(["--cudagraph-capture-sizes=1"] * 3)])
     assert found["cudagraph_capture_sizes"] == [1, 1, 1]

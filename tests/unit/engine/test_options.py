@@ -14,6 +14,7 @@ from ascendllm.engine.gone import GONE
 from ascendllm.engine.option_values import TYPES, BadValueError, convert
 from ascendllm.engine.options import load, table_for
 from ascendllm.exceptions import UsageError
+from ascendllm_simulator.option_parser import parse_arguments
 
 # Every option as vllm 0.18.0's own parser has it.
 FACTS: list[dict[str, Any]] = json.loads(
@@ -83,7 +84,7 @@ def test_each_option_is_read_and_judged_alike(fact: dict[str, Any]) -> None:
     if option.kind == "help":
         return
     if not option.takes_value:
-        assert TABLE.parse(["m", flag])[option.dest] is True
+        assert parse_arguments(TABLE, ["m", flag])[option.dest] is True
         assert TABLE.problems([flag], {}) == []
         assert "takes no value" in message(f"{flag}=1")
         return
@@ -94,22 +95,22 @@ def test_each_option_is_read_and_judged_alike(fact: dict[str, Any]) -> None:
     if option.dest not in ("model", "config"):
         assert TABLE.problems([f"{flag}={good}"], {}) == []
         expected = [value] if option.nargs == "+" or option.kind == "append" else value
-        assert TABLE.parse(["m", f"{flag}={good}"])[option.dest] == expected
-        assert TABLE.parse(["m", flag, good])[option.dest] == expected
+        assert parse_arguments(TABLE, ["m", f"{flag}={good}"])[option.dest] == expected
+        assert parse_arguments(TABLE, ["m", flag, good])[option.dest] == expected
     if bad is not None:
         assert message(f"{flag}={bad}").startswith(f"{flag}={bad}: ")
         with pytest.raises(UsageError, match=f"^argument {flag}"):
-            TABLE.parse(["m", f"{flag}={bad}"])
+            parse_arguments(TABLE, ["m", f"{flag}={bad}"])
     if option.nargs != "?" and option.dest not in ("model", "config"):
         assert "a value is missing" in message(flag)
         with pytest.raises(UsageError, match=r"expected (one|at least one) argument"):
-            TABLE.parse(["m", flag])
+            parse_arguments(TABLE, ["m", flag])
 
 
 @pytest.mark.parametrize("fact", [f for f in FACTS if f["type"] == "_optional_type"], ids=ids)
 def test_optional_options_take_none(fact: dict[str, Any]) -> None:
     if not fact["choices"]:
-        values = TABLE.parse(["m", f"{fact['flags'][0]}="])
+        values = parse_arguments(TABLE, ["m", f"{fact['flags'][0]}="])
         assert values[fact["dest"]] in (None, [None])
 
 
@@ -265,7 +266,7 @@ def test_owner_of_an_unknown_option_is_a_mistake() -> None:
 
 
 def test_seed_000_is_accepted() -> None:
-    values = TABLE.parse(SEED_000.split())
+    values = parse_arguments(TABLE, SEED_000.split())
     assert values["model"] == "/opt/atomgit/Meta-Llama-3.1-8B"
     assert values["served_model_name"] == ["meta-llama-3.1-8b"]
     assert values["gpu_memory_utilization"] == 0.9
@@ -289,7 +290,7 @@ def test_seed_000_is_accepted() -> None:
 )
 def test_parse_refuses_with_the_text_of_the_parser(args: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        TABLE.parse(args.split())
+        parse_arguments(TABLE, args.split())
     assert text in str(caught.value)
 
 
@@ -327,7 +328,7 @@ def test_parse_refuses_with_the_text_of_the_parser(args: str, text: str) -> None
     ],
 )  # fmt: skip
 def test_parse_rewrites_as_vllm_does(args: str, dest: str, value: object) -> None:
-    assert TABLE.parse(args.split())[dest] == value
+    assert parse_arguments(TABLE, args.split())[dest] == value
 
 
 def test_messages_stay_short() -> None:
@@ -353,14 +354,14 @@ def test_no_argument_list_crashes(args: list[str]) -> None:
     for problem in TABLE.problems(args, OWNED):
         assert problem.message
     with contextlib.suppress(UsageError):
-        assert "model" in TABLE.parse(args)
+        assert "model" in parse_arguments(TABLE, args)
 
 
 @given(st.sampled_from(sorted(TABLE.by_flag)), st.text(max_size=30))
 def test_a_value_without_problems_is_one_that_the_parser_takes(flag: str, value: str) -> None:
     arg = f"{flag}={value}"
     if flag.startswith("--") and not TABLE.problems([arg], {}):
-        assert TABLE.by_flag[flag].dest in TABLE.parse(["m", arg])
+        assert TABLE.by_flag[flag].dest in parse_arguments(TABLE, ["m", arg])
 
 
 @given(st.sampled_from(sorted(TYPES)), st.booleans(), st.text(max_size=30))

@@ -9,6 +9,7 @@ from ascendllm.engine.arguments import serve_arguments
 from ascendllm.engine.option import Option
 from ascendllm.engine.options import load
 from ascendllm.engine.ownership import FIELDS, OWNED
+from ascendllm_simulator.option_parser import parse_arguments
 
 TABLE = load("0.18.0")
 SAMPLES = {
@@ -44,7 +45,7 @@ def test_an_option_is_reached_or_refused_with_a_reason(option: Option) -> None:
         return
     problems = [problem.message for problem in TABLE.problems([sample(option)], OWNED)]
     if not problems:
-        parsed = TABLE.parse(rendered(Engine(args=[sample(option)]))[2:])
+        parsed = parse_arguments(TABLE, rendered(Engine(args=[sample(option)]))[2:])
         expected = TABLE.values([sample(option)])[option.dest]
         assert parsed[option.dest] == expected, "by args"
     elif option.dest in FIELDS:

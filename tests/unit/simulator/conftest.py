@@ -7,9 +7,9 @@ import httpx
 import pytest
 from aiohttp import web
 
-from ascendllm.simulator.behaviour import Behaviour
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.server import build_app, build_service
+from ascendllm_simulator.behaviour import Behaviour
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.server import build_app, build_service
 from unit.simulator.running import FAST, Running, Start
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from ascendllm.simulator.behaviour import Behaviour
-from ascendllm.simulator.serving import Service
+from ascendllm_simulator.behaviour import Behaviour
+from ascendllm_simulator.serving import Service
 
 # Nothing takes time unless a test chooses so.
 FAST = Behaviour(load_seconds=0, ttft_ms=0, itl_ms=0)

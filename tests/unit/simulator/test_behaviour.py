@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ascendllm.exceptions import SettingsError, UsageError
-from ascendllm.simulator.behaviour import MODES, Behaviour, read_behaviour
-from ascendllm.simulator.config import LoadError, read_config
+from ascendllm_simulator.behaviour import MODES, Behaviour, read_behaviour
+from ascendllm_simulator.config import LoadError, read_config
 
 
 def behaviour(**keys: object) -> Behaviour:

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from ascendllm.simulator import dataset, tokenizer
-from ascendllm.simulator.behaviour import Behaviour
-from ascendllm.simulator.mmlu import rule_answer
+from ascendllm_simulator import dataset, tokenizer
+from ascendllm_simulator.behaviour import Behaviour
+from ascendllm_simulator.mmlu import rule_answer
 from unit.simulator.running import Running, Start
 
 # The keys of vllm 0.18.0, entrypoints/openai/chat_completion/protocol.py.

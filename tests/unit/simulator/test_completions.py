@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ascendllm.simulator import tokenizer
+from ascendllm_simulator import tokenizer
 from unit.simulator.running import Start
 
 # The keys of vllm 0.18.0, entrypoints/openai/completion/protocol.py.

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ascendllm.simulator.behaviour import MODES, Behaviour, Failure
+from ascendllm_simulator.behaviour import MODES, Behaviour, Failure
 from unit.simulator.running import Running, Start
 
 USAGE = {"stream_options": {"include_usage": True}}

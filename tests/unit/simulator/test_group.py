@@ -10,7 +10,8 @@ import pytest
 
 from ascendllm.engine.options import load
 from ascendllm.exceptions import SettingsError
-from ascendllm.simulator.group import Place, read_place
+from ascendllm_simulator.group import Place, read_place
+from ascendllm_simulator.option_parser import parse_arguments
 from unit.simulator.test_process import BODY, Process, Spawn, spawn
 
 __all__ = ["spawn"]
@@ -124,7 +125,7 @@ async def test_whatever_else_connects_is_no_worker(spawn: Spawn) -> None:
 
 
 def place(*args: str) -> Place | None:
-    return read_place(load().parse(["m", *args]))
+    return read_place(parse_arguments(load(), ["m", *args]))
 
 
 def test_several_copies_of_a_model() -> None:

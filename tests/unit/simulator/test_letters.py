@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.behaviour import Behaviour, Failure
-from ascendllm.simulator.mmlu import Question, recognise_turn, rule_answer
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.behaviour import Behaviour, Failure
+from ascendllm_simulator.mmlu import Question, recognise_turn, rule_answer
 from unit.simulator.running import Start
 
 ALL_RIGHT = Behaviour(load_seconds=0, ttft_ms=0, itl_ms=0, accuracy=100)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascendllm.exceptions import SettingsError
-from ascendllm.simulator import dataset
-from ascendllm.simulator.mmlu import (
+from ascendllm_simulator import dataset
+from ascendllm_simulator.mmlu import (
     KeyEntry,
+    MmluAnswerer,
     Question,
-    Student,
     read_key,
     recognise,
     right_counts,
@@ -101,23 +101,23 @@ def test_with_a_key_the_accuracy_is_met_exactly(accuracy: float) -> None:
         for s in range(57)
         for n in range(20)
     ]
-    student = Student(accuracy, key)
-    right = [student.answer(Question(e.subject, e.question)) == e.answer for e in key]
+    answerer = MmluAnswerer(accuracy, key)
+    right = [answerer.answer(Question(e.subject, e.question)) == e.answer for e in key]
     assert sum(right) == round(accuracy / 100 * len(key))
-    named = Student(accuracy, reversed(key))
+    named = MmluAnswerer(accuracy, reversed(key))
     for entry in key:
         question = Question(entry.subject, entry.question)
-        assert student.answer(question) == named.answer(question)
-        assert student.answer(Question("", entry.question)) in LETTERS
+        assert answerer.answer(question) == named.answer(question)
+        assert answerer.answer(Question("", entry.question)) in LETTERS
 
 
 def test_without_a_key_the_rule_of_the_made_up_set_counts() -> None:
     questions = [f"question {number}" for number in range(4000)]
-    student = Student(66.3)
-    right = sum(student.answer(Question("x", q)) == rule_answer(q) for q in questions)
+    answerer = MmluAnswerer(66.3)
+    right = sum(answerer.answer(Question("x", q)) == rule_answer(q) for q in questions)
     assert 0.63 < right / len(questions) < 0.70
-    assert all(Student(100).answer(Question("x", q)) == rule_answer(q) for q in questions)
-    assert not any(Student(0).answer(Question("x", q)) == rule_answer(q) for q in questions)
+    assert all(MmluAnswerer(100).answer(Question("x", q)) == rule_answer(q) for q in questions)
+    assert not any(MmluAnswerer(0).answer(Question("x", q)) == rule_answer(q) for q in questions)
 
 
 @pytest.mark.parametrize(

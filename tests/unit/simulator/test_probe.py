@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ascendllm.desired.probes import probes
-from ascendllm.simulator.behaviour import Failure
+from ascendllm_simulator.behaviour import Failure
 from unit.simulator.running import FAST, Start
 
 FAILING = Failure("http500", {"after": 0, "times": 0})

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ascendllm.simulator.behaviour import CRASHES
 from ascendllm.state.diagnosis import diagnose
 from ascendllm.state.loading import loading_stage
+from ascendllm_simulator.behaviour import CRASHES
 from unit.simulator.running import until
 
 SOURCE = str(Path(__file__).parents[3] / "operator")
@@ -25,7 +25,7 @@ BODY = {"model": "m", "prompt": "Hello", "max_tokens": 20, "ignore_eos": True}
 
 
 class Process:
-    """`ascendllm simulate` as a process of its own."""
+    """`ascendllm-simulator` as a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -70,7 +70,7 @@ async def spawn() -> AsyncIterator[Spawn]:
                 "ASCENDLLM_SIMULATE": json.dumps(chosen),
             }
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ascendllm", "simulate", *args,
+                sys.executable, "-m", "ascendllm_simulator", *args,
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
             )  # fmt: skip
 

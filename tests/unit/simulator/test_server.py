@@ -6,8 +6,8 @@ import time
 import httpx
 import pytest
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.behaviour import Behaviour
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.behaviour import Behaviour
 from unit.simulator.running import Start
 
 TTFT_MS, ITL_MS = 60.0, 20.0

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.tokenizer import BOS, VOCABULARY, count, decode, encode
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.tokenizer import BOS, VOCABULARY, count, decode, encode
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 

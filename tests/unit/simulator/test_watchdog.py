@@ -16,8 +16,8 @@ from ascendllm.runtime.metrics import Metrics
 from ascendllm.runtime.sampling import Target
 from ascendllm.runtime.watchdog import Watchdog
 from ascendllm.settings import Settings
-from ascendllm.simulator.behaviour import Failure
 from ascendllm.state.pods import Pod
+from ascendllm_simulator.behaviour import Failure
 from unit.core.pod_servers import METRICS, PodServers, answering, response, silent
 from unit.simulator.running import FAST, Start
 

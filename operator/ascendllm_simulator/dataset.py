@@ -1,11 +1,11 @@
-"""Writes a made-up question set in the shape of MMLU, with its answer key.
+"""Writes a synthetic question set in the format of MMLU, with its answer key.
 
-    python -m ascendllm.simulator.dataset DIR [--questions 20] [--key FILE]
+    python -m ascendllm_simulator.dataset DIR [--questions 20] [--key FILE]
 
-The layout is hendrycks': `{dev,test}/<subject>_{dev,test}.csv`, no header, columns question, A, B,
-C, D, letter. The 57 subjects have MMLU's names; no text is MMLU's. Among the questions are quotes,
-commas, line breaks, and the choices `None`, `NA` and `nan`, which careless readers lose. The same
-arguments always write the same bytes.
+The layout is that of hendrycks' data: `{dev,test}/<subject>_{dev,test}.csv` without a header, with
+the columns question, A, B, C, D, letter. The 57 subjects have MMLU's names, but no text is taken
+from MMLU. Some questions contain quotes, commas and line breaks, and some choices are `None`, `NA`
+or `nan`, which careless parsers lose. The output is deterministic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ascendllm.simulator.mmlu import LETTERS, rule_answer
+from ascendllm_simulator.mmlu import LETTERS, rule_answer
 
 __all__ = ["DEV_QUESTIONS", "SUBJECTS", "main", "rows", "write"]
 
@@ -128,9 +128,9 @@ def rows(subject: str, split: str, questions: int) -> Iterator[list[str]]:
     Args:
         subject: One of `SUBJECTS`.
         split: dev | test.
-        questions: How many.
+        questions: The number of rows.
     """
-    source = random.Random(f"{subject}/{split}")  # noqa: S311 - made-up text, not a secret
+    source = random.Random(f"{subject}/{split}")  # noqa: S311 - synthetic text, not a secret
     for number in range(questions):
         words = {name: _word(source) for name in "abc"}
         form = _FORMS[(number + len(subject)) % len(_FORMS)]
@@ -152,12 +152,13 @@ def _choices(source: random.Random, number: int) -> list[str]:
 
 
 def write(folder: Path, questions: int = 20, key: Path | None = None) -> int:
-    """Write the set.
+    """Write the question set.
 
     Args:
-        folder: Made where it is missing.
-        questions: Test questions a subject.
-        key: Where to write the answer key of the test questions, as `simulator.json` takes it.
+        folder: Created if it is missing.
+        questions: Test questions per subject.
+        key: The file for the answer key of the test questions, in the format that the `answers`
+            of `simulator.json` has.
 
     Returns:
         The number of test questions.
@@ -181,7 +182,7 @@ def write(folder: Path, questions: int = 20, key: Path | None = None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m ascendllm.simulator.dataset")
+    parser = argparse.ArgumentParser(prog="python -m ascendllm_simulator.dataset")
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--questions", type=int, default=20, help="test questions a subject")
     parser.add_argument("--key", metavar="FILE", type=Path, help="where to write the answer key")

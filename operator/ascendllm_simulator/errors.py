@@ -1,4 +1,4 @@
-"""The errors that the server answers, in vLLM's shape.
+"""The error responses of the server, in vLLM's format.
 
 Source: vllm 0.18.0, `entrypoints/utils.py` (create_error_response), `exceptions.py`,
 `entrypoints/openai/server_utils.py`.
@@ -23,28 +23,28 @@ __all__ = [
 ]
 
 encode_json = json.JSONEncoder(separators=(",", ":")).encode
-"""Compact JSON, as FastAPI writes it."""
+"""Encode as compact JSON, as FastAPI does."""
 
 
 def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer, its content type without a charset as FastAPI's is."""
+    """A JSON response whose content type has no charset, as in FastAPI."""
     kind = {"Content-Type": "application/json", **(headers or {})}
     return web.Response(body=encode_json(body).encode(), status=status, headers=kind)
 
 
 class ApiError(Exception):
-    """A refusal: becomes `{"error": {"message", "type", "param", "code"}}`.
+    """An error with the response body `{"error": {"message", "type", "param", "code"}}`.
 
     Args:
         message: What is wrong.
         status: The HTTP status, which is also the `code`.
         kind: The `type`, such as `BadRequestError`.
-        param: The request's field at fault.
-        value: Appended to the message as vLLM's validation errors do.
-        closes: Whether the connection is closed after the answer, unannounced: so it is wherever
-            vLLM 0.18 raises the error instead of returning it, because Starlette raises it once
-            more behind its handler and uvicorn then closes the transport. Unset: for every
-            `BadRequestError`.
+        param: The invalid field of the request.
+        value: Appended to the message, as in vLLM's validation errors.
+        closes: Whether the connection is closed after the response, without `Connection: close`.
+            This happens wherever vLLM 0.18 raises the error instead of returning it: Starlette
+            raises it again after its handler, and uvicorn then closes the transport. If not set,
+            it applies to every `BadRequestError`.
     """
 
     def __init__(
@@ -65,22 +65,22 @@ class ApiError(Exception):
         self.closes = kind == "BadRequestError" if closes is None else closes
 
     def body(self) -> dict[str, object]:
-        """The JSON that is answered."""
+        """The JSON of the response."""
         return error_body(self.message, self.kind, self.status, self.param)
 
     def response(self, headers: dict[str, str] | None = None) -> web.Response:
-        """The whole answer."""
+        """The whole response."""
         return answer(self.body(), self.status, headers)
 
 
 class PlainError(ApiError):
-    """A refusal of FastAPI itself: becomes `{"detail": message}`."""
+    """An error of FastAPI itself with the response body `{"detail": message}`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, closes=False)
 
     def body(self) -> dict[str, object]:
-        """The JSON that is answered."""
+        """The JSON of the response."""
         return {"detail": self.message}
 
 
@@ -92,22 +92,22 @@ def with_extras(message: str, parameter: str | None, value: object = None) -> st
 
 
 def error_body(message: str, kind: str, status: int, param: str | None = None) -> dict[str, object]:
-    """`{"error": {…}}` with vLLM's four keys."""
+    """Build `{"error": {…}}` with vLLM's four keys."""
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 def malformed(message: str, param: str | None = None) -> ApiError:
-    """A body that does not fit the request's model: FastAPI's refusal has this `type`."""
+    """The error for a body that does not fit the request's model, with FastAPI's `type`."""
     return ApiError(message, kind="Bad Request", param=param)
 
 
 def not_found(model: str) -> ApiError:
-    """A request for a model that is not served."""
+    """The error for a request for a model that is not served."""
     return ApiError(
         f"The model `{model}` does not exist.", status=404, kind="NotFoundError", param="model"
     )
 
 
 def server_error(message: str) -> ApiError:
-    """A failure of the engine."""
+    """The error for a failure of the engine."""
     return ApiError(message, status=500, kind="InternalServerError")

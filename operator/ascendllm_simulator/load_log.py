@@ -1,4 +1,4 @@
-"""What a server writes while it loads, in vLLM 0.18's words, and when.
+"""The log of a server while it loads, with the messages of vLLM 0.18 and their timing.
 
 Source: vllm 0.18.0, `model_loader/weight_utils.py` and `v1/worker/gpu_model_runner.py` (tqdm),
 `default_loader.py`; vllm-ascend 0.18.0rc1, `worker/model_runner_v1.py`, `worker/worker.py`.
@@ -15,12 +15,12 @@ _GRAPHS = 5
 
 
 def load_log(model: str, load: float, capture: float) -> Iterator[tuple[float, str]]:
-    """Lines, each with the seconds to wait before it; together as long as both steps.
+    """Yield lines, each with the seconds to wait before it; the sum is `load` plus `capture`.
 
     Args:
         model: The model's name or folder.
-        load: Seconds that the weights take.
-        capture: Seconds that the graphs take; 0 for a server that captures none.
+        load: Seconds to load the weights.
+        capture: Seconds to capture graphs; 0 for a server that captures none.
     """
     yield 0, f"Starting to load model {model}..."
     for shard in range(_SHARDS):
@@ -36,7 +36,10 @@ def load_log(model: str, load: float, capture: float) -> Iterator[tuple[float, s
 
 
 def front_end_trace() -> str:
-    """What vLLM's front end writes behind the engine's own error: more than a kubelet keeps."""
+    """The traceback that vLLM's front end logs after the engine's error.
+
+    It is longer than the part of a log that the kubelet keeps as a termination message.
+    """
     frames = "\n".join(
         f'  File "/usr/local/lib/python3.11/site-packages/vllm/v1/engine/core_client.py", line {n}'
         "\n    self._wait_for_engine_startup(output_address, coordinator)"

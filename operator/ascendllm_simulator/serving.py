@@ -1,4 +1,4 @@
-"""From a checked request to sequences on the engine: shared by completions and chat."""
+"""Turns a validated request into sequences on the engine, for completions and chat completions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from ascendllm.simulator import engine as engines
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.behaviour import Failure
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.engine import Engine, EngineDeadError
-from ascendllm.simulator.errors import ApiError, encode_json, malformed, not_found, server_error
-from ascendllm.simulator.faults import Faults
-from ascendllm.simulator.generation import Prompt, write
-from ascendllm.simulator.mmlu import Student
-from ascendllm.simulator.protocol import SamplingRequest
+from ascendllm_simulator import engine as engines
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.behaviour import Failure
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.engine import Engine, EngineDeadError
+from ascendllm_simulator.errors import ApiError, encode_json, malformed, not_found, server_error
+from ascendllm_simulator.fault_injector import FaultInjector
+from ascendllm_simulator.generation import Prompt, write
+from ascendllm_simulator.mmlu import MmluAnswerer
+from ascendllm_simulator.protocol import SamplingRequest
 
 __all__ = [
     "Call",
@@ -29,8 +29,8 @@ __all__ = [
     "begin",
     "check_beam",
     "check_length",
+    "inject_failure",
     "limit",
-    "meet_failure",
     "open_stream",
     "plan_all",
     "progress",
@@ -47,26 +47,26 @@ _MOST_TOKENS = 1_048_576
 
 @dataclass
 class Service:
-    """What every handler needs."""
+    """The objects that every handler uses."""
 
     config: ServerConfig
     engine: Engine
-    student: Student
-    faults: Faults
+    answerer: MmluAnswerer
+    fault_injector: FaultInjector
     on_death: asyncio.Event = field(default_factory=asyncio.Event)
     created: int = field(default_factory=lambda: int(time.time()))
 
 
 @dataclass
 class Call:
-    """One request for an answer.
+    """The processing of one request.
 
     Args:
         service: The server.
-        request: What was asked for.
-        failure: What this request meets.
-        id: The answer's id.
-        prompts: One or several.
+        request: The parsed body.
+        failure: The failure that applies to this request, None if none does.
+        id: The id of the response.
+        prompts: One or more prompts.
         sequences: `n` for each prompt, in order.
         created: UNIX seconds.
     """
@@ -80,12 +80,12 @@ class Call:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def fails(self, mode: str) -> Failure | None:
-        """The failure if this request meets this one."""
+        """The failure if it has this mode and applies to this request, otherwise None."""
         return self.failure if self.failure is not None and self.failure.mode == mode else None
 
     @property
     def model(self) -> str:
-        """The name that the answer bears."""
+        """The model name in the response."""
         wrong = self.fails("wrongModel")
         if wrong is not None and wrong.get("where") in ("answers", "both"):
             return str(wrong.get("name"))
@@ -94,13 +94,13 @@ class Call:
 
     @property
     def names_as_ids(self) -> bool:
-        """Whether logprobs name tokens by id."""
+        """Whether logprobs identify tokens by id."""
         asked = self.request.return_tokens_as_token_ids
         return self.service.config.token_ids_as_names if asked is None else asked
 
     @property
     def stream_usage(self) -> tuple[bool, bool]:
-        """Whether a stream ends in usage, and whether every chunk bears it."""
+        """Whether a stream ends with the usage, and whether every chunk contains it."""
         options = self.request.stream_options
         asked = bool(options and options.include_usage)
         include = asked or self.service.config.force_usage
@@ -110,7 +110,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """New tokens of one sequence: `start` to `stop`, the last ones where it is finished."""
+    """New tokens of one sequence, `start` to `stop`; the last ones if it is finished."""
 
     index: int
     start: int
@@ -127,7 +127,7 @@ async def read_body(request: web.Request) -> bytes:
     """The body of a JSON request.
 
     Raises:
-        ApiError: Its content type is another one; status 400.
+        ApiError: The content type is not JSON; status 400.
     """
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
@@ -137,7 +137,7 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def begin(service: Service, http: web.Request, request: SamplingRequest, prefix: str) -> Call:
-    """Check the model and the engine, and look up what this request is to meet.
+    """Check the model and the engine, and determine which failure applies to the request.
 
     Raises:
         ApiError: The model is unknown, or the engine is dead.
@@ -146,11 +146,11 @@ def begin(service: Service, http: web.Request, request: SamplingRequest, prefix:
     if service.engine.dead:
         raise server_error(str(EngineDeadError()))
     number = http.headers.get("X-Request-Id") or request.request_id or random_id()
-    return Call(service, request, service.faults.next(), f"{prefix}-{number}")
+    return Call(service, request, service.fault_injector.next(), f"{prefix}-{number}")
 
 
 def check_model(service: Service, model: str | None) -> None:
-    """Refuse a model that is not served; none at all means the served one.
+    """Reject a model that is not served; a request without a model means the served one.
 
     Raises:
         ApiError: Status 404.
@@ -159,8 +159,8 @@ def check_model(service: Service, model: str | None) -> None:
         raise not_found(model)
 
 
-def meet_failure(call: Call) -> None:
-    """Fail before anything is answered, where that is chosen.
+def inject_failure(call: Call) -> None:
+    """Raise the error of a failure mode that applies before anything is sent.
 
     Raises:
         ApiError: Status 429 or 500.
@@ -177,24 +177,24 @@ def meet_failure(call: Call) -> None:
 
 
 def limit(config: ServerConfig, prompt: Prompt, asked: int | None) -> int:
-    """How many tokens an answer may have."""
+    """The maximum number of tokens of an answer."""
     room = config.max_model_len - len(prompt.ids)
     return room if asked is None else min(room, asked)
 
 
 def check_length(
-    config: ServerConfig, ids: Sequence[int], asked: int, *, spoken: bool = True
+    config: ServerConfig, ids: Sequence[int], asked: int, *, from_text: bool = True
 ) -> None:
-    """Refuse a prompt that leaves no room for what was asked for.
+    """Reject a prompt that is too long for the requested output.
 
     Source of the texts: vllm 0.18.0, `renderers/params.py`, `v1/engine/input_processor.py`.
 
     Args:
-        config: Says how long it may be.
+        config: Contains the context length.
         ids: The prompt.
-        asked: The output tokens.
-        spoken: Whether the prompt came as text. vLLM refuses a text by its characters where these
-            alone are too many, and makes no more tokens of it than are needed to refuse it.
+        asked: The number of requested output tokens.
+        from_text: Whether the prompt was sent as text. vLLM rejects a text that has too many
+            characters before it tokenizes it, and tokenizes no more than it needs to reject it.
 
     Raises:
         ApiError: Status 400.
@@ -209,7 +209,7 @@ def check_length(
             param="max_tokens",
             value=asked,
         )
-    if spoken and size + asked > most:
+    if from_text and size + asked > most:
         characters = len(tokenizer.decode(ids))
         bound = (most - asked) * tokenizer.LONGEST
         if characters > bound:
@@ -239,7 +239,7 @@ def check_length(
 
 
 def check_beam(config: ServerConfig, request: SamplingRequest) -> None:
-    """Refuse more beams than there are log-probabilities: two for each (`engine/serving.py`).
+    """Reject more beams than `max_logprobs` allows, at two each (`engine/serving.py`).
 
     Raises:
         ApiError: Status 400.
@@ -255,10 +255,10 @@ def check_beam(config: ServerConfig, request: SamplingRequest) -> None:
 
 
 def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
-    """Decide every answer: `n` for each prompt.
+    """Plan every answer: `n` for each prompt.
 
     Raises:
-        ApiError: More than this server will do for one request; status 400.
+        ApiError: The request exceeds the simulator's limits; status 400.
     """
     n = call.request.n or 1
     if n * len(call.prompts) > _MOST_SEQUENCES or n * sum(max_tokens) > _MOST_TOKENS:
@@ -277,15 +277,15 @@ def plan_all(call: Call, max_tokens: Sequence[int]) -> None:
     factor = slow.get("factor") if slow is not None else 1.0
     ttft, itl = behaviour.ttft_ms / 1000 * factor, behaviour.itl_ms / 1000 * factor
     hangs = call.fails("hang") is not None
-    student = None if call.fails("noLetter") else call.service.student
+    answerer = None if call.fails("noLetter") else call.service.answerer
     for prompt, most in zip(call.prompts, max_tokens, strict=True):
         for index in range(n):
-            plan = write(prompt, call.request, student, most, index)
+            plan = write(prompt, call.request, answerer, most, index)
             call.sequences.append(engines.Sequence(prompt, plan, ttft, itl, hangs=hangs))
 
 
 async def _run(call: Call, index: int, *, stream: bool) -> AsyncGenerator[Progress, None]:
-    """One sequence's progress."""
+    """Run one sequence and yield its progress."""
     sequence = call.sequences[index]
     request = call.request
     cache = request.prompt_logprobs is None
@@ -321,7 +321,7 @@ async def run_all(call: Call) -> None:
 
 
 async def progress(call: Call) -> AsyncGenerator[Progress, None]:
-    """What is new, as it comes, over all sequences.
+    """Run all sequences and yield their progress as it happens.
 
     Raises:
         EngineDeadError: The engine died.
@@ -357,7 +357,7 @@ async def progress(call: Call) -> AsyncGenerator[Progress, None]:
 
 
 def usage(call: Call, completion_tokens: int) -> dict[str, object]:
-    """The `usage` of an answer."""
+    """The `usage` of a response."""
     prompt_tokens = sum(len(prompt.ids) for prompt in call.prompts)
     wrong = call.fails("wrongUsage")
     if wrong is not None:
@@ -372,13 +372,13 @@ def usage(call: Call, completion_tokens: int) -> dict[str, object]:
 
 
 async def open_stream(http: web.Request) -> web.StreamResponse:
-    """Begin a stream of server-sent events."""
+    """Start a stream of server-sent events."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     await response.prepare(http)
     return response
 
 
 async def send(response: web.StreamResponse, *chunks: dict[str, object] | str) -> None:
-    """Write events; a text stands as it is (`[DONE]`)."""
+    """Write events; a string such as `[DONE]` is written unchanged."""
     parts = (chunk if isinstance(chunk, str) else encode_json(chunk) for chunk in chunks)
     await response.write("".join(f"data: {part}\n\n" for part in parts).encode())

@@ -1,7 +1,7 @@
-"""What a server is started with: `vllm serve`'s arguments, the model's folder, the behaviour.
+"""The configuration of a server: the arguments of `vllm serve`, the model's folder, the behaviour.
 
-Refuses what vLLM refuses before it loads anything (`UsageError`, exit code 2) and what it fails
-on while it reads the model's folder (`LoadError`, exit code 1, vLLM's text).
+Arguments that vLLM rejects before it loads anything raise a `UsageError` (exit code 2). Errors that
+vLLM reports while it reads the model's folder raise a `LoadError` (exit code 1) with vLLM's text.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 from ascendllm.engine.options import load
 from ascendllm.exceptions import SettingsError
-from ascendllm.simulator.behaviour import Behaviour, read_behaviour
-from ascendllm.simulator.group import Place, read_place
-from ascendllm.simulator.mmlu import KeyEntry, read_key
+from ascendllm_simulator.behaviour import Behaviour, read_behaviour
+from ascendllm_simulator.group import Place, read_place
+from ascendllm_simulator.mmlu import KeyEntry, read_key
+from ascendllm_simulator.option_parser import parse_arguments
 
 __all__ = ["LoadError", "ServerConfig", "read_config"]
 
@@ -27,36 +28,36 @@ _BLOCK = 128
 """vLLM-Ascend's block size."""
 
 _NOT_SIMULATED = ("config", "grpc", "ssl_certfile", "ssl_keyfile", "uds")
-"""Options that change how the server is reached or what it reads: not pretended."""
+"""Options that change how clients reach the server or what it reads; they are not simulated."""
 
 
 class LoadError(Exception):
-    """The server ends while loading; the text is the last line of its log."""
+    """The server exits while it loads; the text is the last line of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """One server.
+    """The configuration of one server.
 
     Args:
-        host: Where to listen.
-        port: Where to listen; 0 takes any free port.
-        root: The model as it was named.
-        names: The served names, the first one is what answers bear.
-        adapters: LoRA adapters by name, and their folders.
-        max_model_len: Tokens of prompt and answer together.
-        max_num_seqs: Sequences computed at once.
-        max_logprobs: The most that a request may ask for.
-        block_size: Tokens of a prefix-cache block.
-        prefix_caching: Whether prompts are remembered.
-        chat_template: Whether the model has one.
-        trust_request_template: Whether a request may bring its own template.
-        api_keys: What `Authorization: Bearer` must hold on /v1; empty where it is open.
-        shutdown_timeout: Seconds that running requests get after SIGTERM; 0 aborts them.
-        force_usage: Whether streams end in usage even where it is not asked for.
-        token_ids_as_names: Whether logprobs name tokens by id unless a request says otherwise.
-        cached_in_usage: Whether usage says how many tokens were cached.
-        place: Which of several processes that serve together; None where it serves by itself.
+        host: The address to listen on.
+        port: The port to listen on; 0 for any free port.
+        root: The MODEL argument.
+        names: The served names; responses contain the first one.
+        adapters: The folders of the LoRA adapters, by name.
+        max_model_len: The maximum number of tokens of prompt and answer together.
+        max_num_seqs: The maximum number of sequences that run at once.
+        max_logprobs: The maximum number of logprobs per token that a request may ask for.
+        block_size: Tokens per block of the prefix cache.
+        prefix_caching: Whether the prefix cache is enabled.
+        chat_template: Whether the model has a chat template.
+        trust_request_template: Whether a request may contain a chat template.
+        api_keys: The accepted bearer tokens for /v1; empty if none is required.
+        shutdown_timeout: Seconds that running requests have after SIGTERM; 0 aborts them.
+        force_usage: Whether streams end with the usage even if it is not requested.
+        token_ids_as_names: Whether logprobs identify tokens by id unless a request sets it.
+        cached_in_usage: Whether the usage contains the number of cached tokens.
+        place: The process's place in a multi-node server; None for a single process.
         behaviour: Timing, accuracy, failure.
         key: The MMLU answer key.
     """
@@ -84,18 +85,18 @@ class ServerConfig:
 
 
 def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
-    """Read everything that a server needs.
+    """Read the configuration of a server.
 
     Args:
-        args: What stands behind `vllm serve`.
-        environment: For `ASCENDLLM_SIMULATE` and `VLLM_API_KEY`.
+        args: The arguments that follow `vllm serve`.
+        environment: The variables, of which `ASCENDLLM_SIMULATE` and `VLLM_API_KEY` are read.
 
     Raises:
-        UsageError: The parser of `vllm serve` refuses the arguments.
-        LoadError: The model's folder is missing or does not allow what was asked for.
-        SettingsError: The behaviour is malformed, or an option is not simulated.
+        UsageError: The parser of `vllm serve` rejects the arguments.
+        LoadError: The model's folder is missing or does not fit the arguments.
+        SettingsError: The behaviour is invalid, or an option is not simulated.
     """
-    values = load(VERSION).parse(args)
+    values = parse_arguments(load(VERSION), args)
     for dest in _NOT_SIMULATED:
         if values[dest]:
             option = dest.replace("_", "-")
@@ -139,7 +140,7 @@ def read_config(args: Sequence[str], environment: Mapping[str, str]) -> ServerCo
 
 
 def _adapters(values: Mapping[str, object]) -> dict[str, str]:
-    """The adapters, each of which vLLM loads before it serves."""
+    """Read the adapters, all of which vLLM loads before it serves."""
     modules: Any = values["lora_modules"] or []
     adapters = {str(module["name"]): str(module["path"]) for module in modules if module}
     if adapters and not values["enable_lora"]:
@@ -165,7 +166,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _length(asked: object, folder: Path | None) -> int:
-    """The context length; the model's own where none was asked for."""
+    """The context length: the argument, otherwise that of the model."""
     own = _json(folder / "config.json").get("max_position_embeddings") if folder else None
     own = own if isinstance(own, int) and own > 0 else None
     if not isinstance(asked, int) or asked == -1:

@@ -1,4 +1,4 @@
-"""The requests that the server takes, as vLLM 0.18 models them; unknown fields are ignored.
+"""The request models of the server, as in vLLM 0.18; unknown fields are ignored.
 
 Source: vllm 0.18.0, `entrypoints/openai/{completion,chat_completion}/protocol.py`,
 `entrypoints/serve/tokenize/protocol.py` and `sampling_params.py` (`check_sampling`).
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from ascendllm.simulator.errors import ApiError, PlainError, malformed, with_extras
+from ascendllm_simulator.errors import ApiError, PlainError, malformed, with_extras
 
 __all__ = [
     "ChatRequest",
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class _FieldError(ValueError):
-    """A refusal that names its field, as vLLM's own validation errors do."""
+    """An error that names its field, as vLLM's own validation errors do."""
 
     def __init__(self, message: str, parameter: str, value: object = None) -> None:
         super().__init__(with_extras(message, parameter, value))
@@ -50,7 +50,7 @@ class StreamOptions(_Model):
 
 
 class StructuredOutputs(_Model):
-    """`structured_outputs`; only `choice` shapes the answer here."""
+    """`structured_outputs`; only `choice` affects the answer here."""
 
     json_schema: str | dict[str, Any] | None = Field(None, alias="json")
     regex: str | None = None
@@ -81,7 +81,7 @@ class ResponseFormat(_Model):
 
 
 class SamplingRequest(_Model):
-    """What completions and chat have in common."""
+    """The fields that completions and chat completions share."""
 
     model: str | None = None
     n: int | None = 1
@@ -178,7 +178,7 @@ class Message(_Model):
     content: str | list[dict[str, Any]] | None = None
 
     def text(self) -> str:
-        """The text of the content, its text parts joined."""
+        """The text of the content; text parts are joined."""
         if isinstance(self.content, list):
             return "\n".join(str(part.get("text", "")) for part in self.content)
         return self.content or ""
@@ -218,7 +218,7 @@ class ChatRequest(SamplingRequest):
 
 
 def _one_end(data: Any) -> None:
-    """A chat ends in a turn that is continued or in one that is opened, not in both."""
+    """Reject a chat that both continues its last turn and opens a new one."""
     if not isinstance(data, dict):
         return
     if data.get("continue_final_message") and data.get("add_generation_prompt"):
@@ -228,7 +228,7 @@ def _one_end(data: Any) -> None:
 
 
 class TokenizeRequest(_Model):
-    """`POST /tokenize`, of a prompt or of messages."""
+    """`POST /tokenize`, for a prompt or for messages."""
 
     model: str | None = None
     prompt: str | None = None
@@ -266,7 +266,8 @@ def parse(model: type[M], body: bytes) -> M:
     """Read a request's body.
 
     Raises:
-        ApiError: It is no JSON, or does not fit; status 400, or 500 where vLLM's own code fails.
+        ApiError: It is not JSON or does not fit the model: status 400, or 500 where vLLM itself
+            fails.
     """
     try:
         return model.model_validate_json(body)
@@ -275,7 +276,7 @@ def parse(model: type[M], body: bytes) -> M:
 
 
 def _refusal(model: type[_Model], body: bytes) -> ApiError:
-    """What FastAPI and vLLM answer to a body that does not fit."""
+    """The error that FastAPI and vLLM return for a body that does not fit."""
     try:
         value = json.loads(body) if body else None
     except json.JSONDecodeError as error:
@@ -293,7 +294,7 @@ def _refusal(model: type[_Model], body: bytes) -> ApiError:
         missing = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
         return _malformed([missing], None)
     if not isinstance(value, dict):
-        # The request's own validators ask it for keys before pydantic looks at its type.
+        # The validators of the request read its keys before pydantic checks its type.
         kind = type(value).__name__
         text = f"'{kind}' object has no attribute 'get'"
         return ApiError(text, status=500, kind="InternalServerError", closes=True)
@@ -307,7 +308,7 @@ def _refusal(model: type[_Model], body: bytes) -> ApiError:
         causes = [problem.pop("ctx", {}).get("error") for problem in found]
         param = next((e.parameter for e in causes if isinstance(e, _FieldError)), None)
         return _malformed([dict(problem) for problem in found], param)
-    # A lone surrogate is a string to FastAPI, and none to the tokenizer, whose text this is.
+    # FastAPI accepts a lone surrogate in a string, the tokenizer does not: this is its message.
     return ApiError(
         "TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]"
     )
@@ -324,7 +325,7 @@ def _malformed(found: list[dict[str, Any]], param: str | None) -> ApiError:
 
 
 def check_sampling(request: SamplingRequest, max_tokens: int) -> None:
-    """Refuse what vLLM's SamplingParams refuses.
+    """Reject what vLLM's SamplingParams rejects.
 
     Raises:
         ApiError: Status 400.

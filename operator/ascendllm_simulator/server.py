@@ -1,4 +1,4 @@
-"""The HTTP server: routes, keys, and errors in vLLM's shapes."""
+"""The HTTP server: routes, API keys, and errors in vLLM's format."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.chat import create_chat_completion, render
-from ascendllm.simulator.completions import create_completion
-from ascendllm.simulator.config import VERSION, ServerConfig
-from ascendllm.simulator.engine import Engine
-from ascendllm.simulator.errors import ApiError, answer, server_error
-from ascendllm.simulator.faults import Faults
-from ascendllm.simulator.mmlu import Student
-from ascendllm.simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
-from ascendllm.simulator.serving import Service, check_model, random_id, read_body
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.chat import create_chat_completion, render
+from ascendllm_simulator.completions import create_completion
+from ascendllm_simulator.config import VERSION, ServerConfig
+from ascendllm_simulator.engine import Engine
+from ascendllm_simulator.errors import ApiError, answer, server_error
+from ascendllm_simulator.fault_injector import FaultInjector
+from ascendllm_simulator.mmlu import MmluAnswerer
+from ascendllm_simulator.protocol import DetokenizeRequest, TokenizeRequest, parse
+from ascendllm_simulator.serving import Service, check_model, random_id, read_body
 
 __all__ = ["build_app", "build_service"]
 
@@ -30,14 +30,14 @@ Handler = Callable[[Service, web.Request], Awaitable[web.StreamResponse]]
 
 
 def build_service(config: ServerConfig) -> Service:
-    """The engine and all else behind the routes; needs a running event loop."""
+    """Build the engine and the other objects that handlers use; needs a running event loop."""
     behaviour = config.behaviour
-    student = Student(behaviour.accuracy, config.key)
-    return Service(config, Engine(config), student, Faults(behaviour))
+    answerer = MmluAnswerer(behaviour.accuracy, config.key)
+    return Service(config, Engine(config), answerer, FaultInjector(behaviour))
 
 
 def build_app(service: Service) -> web.Application:
-    """Every route of the server."""
+    """Build the application with every route of the server."""
     app = web.Application(client_max_size=_BODY_LIMIT)
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/health", _health),
@@ -59,7 +59,7 @@ def build_app(service: Service) -> web.Application:
 
 
 async def _guard(service: Service, handler: Handler, http: web.Request) -> web.StreamResponse:
-    """Ask for the key, and turn refusals into answers."""
+    """Check the API key, and turn errors into responses."""
     keys = service.config.api_keys
     if keys and http.path.startswith("/v1") and http.method != "OPTIONS" and not _knows(http, keys):
         return answer({"error": "Unauthorized"}, status=401)
@@ -80,7 +80,7 @@ async def _guard(service: Service, handler: Handler, http: web.Request) -> web.S
 
 
 async def _close(http: web.Request, error: ApiError) -> web.Response:
-    """Answer, then close the connection without having said so."""
+    """Send a response, then close the connection without announcing it."""
     response = error.response()
     await response.prepare(http)
     await response.write_eof()
@@ -103,7 +103,7 @@ async def _nowhere(service: Service, http: web.Request) -> web.Response:
         if route.resource is not None and route.method not in ("*", "HEAD"):
             methods.setdefault(route.resource.canonical, []).append(route.method)
     if http.path in methods:
-        # FastAPI names the methods of the first route that has the path.
+        # FastAPI lists the methods of the first route that matches the path.
         allowed = {"Allow": methods[http.path][0]}
         return answer({"detail": "Method Not Allowed"}, status=405, headers=allowed)
     if (path := http.path.rstrip("/")) in methods:
@@ -182,7 +182,7 @@ async def _tokenize(service: Service, http: web.Request) -> web.Response:
             request.messages,
             generation=generation,
             template=request.chat_template is not None,
-            goes_on=request.continue_final_message,
+            continue_last=request.continue_final_message,
         ).ids
     else:
         ids = tokenizer.encode(request.prompt or "", bos=request.add_special_tokens is not False)

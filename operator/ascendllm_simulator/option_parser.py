@@ -1,7 +1,8 @@
-"""Reads an argument list as the parser of `vllm serve` does, with the same refusals.
+"""Parses an argument list as `vllm serve` does, with the same error messages.
 
-vLLM's parser is Python's argparse behind a rewriting of the list: underscores to dashes, dotted
-options to JSON, `-O3` to its long form. Source: vllm 0.18.0, `vllm/utils/argparse_utils.py`.
+vLLM rewrites the list before it passes it to Python's argparse: underscores become dashes, dotted
+options become JSON, and `-O3` becomes its long form. Source: vllm 0.18.0,
+`vllm/utils/argparse_utils.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ascendllm.engine.option import Option
-from ascendllm.engine.option_values import BadValueError, convert
+from ascendllm.engine.option_values import BadValueError, convert, json_or_text
+from ascendllm.engine.options import OptionTable
 from ascendllm.exceptions import UsageError
 
-__all__ = ["json_or_text", "parse", "rewrite"]
+__all__ = ["parse_arguments", "rewrite"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,9 +26,20 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def parse(options: Sequence[Option], args: Sequence[str]) -> dict[str, object]:
-    """See `OptionTable.parse`."""
-    parser = _build(options)
+def parse_arguments(table: OptionTable, args: Sequence[str]) -> dict[str, object]:
+    """Parse an argument list as `vllm serve` does, MODEL included.
+
+    Args:
+        table: The options of one version.
+        args: The arguments that follow `vllm serve`.
+
+    Returns:
+        The value of every `dest`, with defaults; `model` is the positional argument if it is given.
+
+    Raises:
+        UsageError: With the text that vLLM's parser prints after `error: `.
+    """
+    parser = _build(table.options)
     namespace, extra = parser.parse_known_args(rewrite(_model_first(args)))
     if extra:
         raise UsageError(f"unrecognized arguments: {' '.join(extra)}")
@@ -74,7 +87,7 @@ def _type(option: Option) -> Callable[[str], object]:
 
 
 def _model_first(args: Sequence[str]) -> list[str]:
-    """`--model M` counts as the positional model, wherever it stands."""
+    """Move the value of `--model` to the front, where argparse takes it as the positional model."""
     args = list(args)
     for index, arg in enumerate(args):
         if not re.match(r"^--model(=.+|$)", arg):
@@ -88,7 +101,7 @@ def _model_first(args: Sequence[str]) -> list[str]:
 
 
 def rewrite(args: Sequence[str]) -> list[str]:
-    """What vLLM makes of the list before argparse sees it."""
+    """Rewrite the list as vLLM does before argparse parses it."""
     plain, nested = _split_nested(_dashes(args))
     for flag, value in nested.items():
         plain += [flag, json.dumps(value)]
@@ -114,7 +127,7 @@ def _dashes(args: Sequence[str]) -> list[str]:
 
 
 def _split_nested(args: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Take `--option.key=value` out of the list and gather the values, option by option."""
+    """Separate `--option.key=value` from the other arguments and merge the values per option."""
     plain: list[str] = []
     nested: dict[str, dict[str, Any]] = {}
     rest = iter(args)
@@ -136,14 +149,6 @@ def _split_nested(args: Sequence[str]) -> tuple[list[str], dict[str, dict[str, A
             value = {key: value}
         _merge(nested.setdefault(flag, {}), value)
     return plain, nested
-
-
-def json_or_text(text: str) -> Any:
-    """The value behind a dotted key: JSON where it is any, else the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:

@@ -1,17 +1,17 @@
-"""Which request fails, counted over the requests for completions."""
+"""Decides which completion requests fail."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ascendllm.simulator.behaviour import Behaviour, Failure
+from ascendllm_simulator.behaviour import Behaviour, Failure
 
-__all__ = ["Faults"]
+__all__ = ["FaultInjector"]
 
 
-class Faults:
-    """Counts requests and says which one meets the chosen failure."""
+class FaultInjector:
+    """Counts requests and decides to which of them the configured failure applies."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._failure = behaviour.failure
@@ -19,7 +19,7 @@ class Faults:
         self._failed = 0
 
     def next(self) -> Failure | None:
-        """Count one request; the failure if it is to fail."""
+        """Count one request; return the failure if it applies to this request."""
         failure = self._failure
         self._requests += 1
         if failure is None or not self._hits(failure.mode, failure.parameters):

@@ -1,8 +1,8 @@
-"""What the simulated model answers to MMLU questions: right for a chosen share of them.
+"""The answers of the simulated model to MMLU questions, with a configured accuracy.
 
-With an answer key the share is met as exactly as whole questions allow, in every subject and in
-both averages. Without one, the right answer is `rule_answer`, which the made-up set follows too
-(`dataset`), and each question is answered right with the chosen probability, by a hash.
+With an answer key, the accuracy is met as exactly as whole questions allow, in every subject and in
+both averages. Without one, the correct answer is `rule_answer`, which the synthetic question set
+(`dataset`) also uses, and a hash decides with the configured probability which answers are correct.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ascendllm.exceptions import SettingsError
 __all__ = [
     "LETTERS",
     "KeyEntry",
+    "MmluAnswerer",
     "Question",
-    "Student",
     "read_key",
     "recognise",
     "recognise_turn",
@@ -45,10 +45,10 @@ _SHOT_END = re.compile(r"\nAnswer: [ABCD]\n\n")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that a prompt ends in.
+    """The question at the end of a prompt.
 
     Args:
-        subject: Such as `abstract_algebra`; empty where the prompt names none.
+        subject: For example `abstract_algebra`; empty if the prompt names none.
         text: The question without its choices.
     """
 
@@ -58,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """One line of an answer key; `answer` is a letter."""
+    """One entry of an answer key; `answer` is a letter."""
 
     subject: str
     question: str
@@ -66,10 +66,10 @@ class KeyEntry:
 
 
 def recognise(prompt: str) -> Question | None:
-    """The question that a prompt wants answered, None where it is no MMLU prompt.
+    """The question that a prompt asks, None if it is not an MMLU prompt.
 
-    Takes the form of lm-eval and of hendrycks' evaluate.py: optional header, any number of
-    answered questions, then one that ends in `Answer:`.
+    Recognises the format of lm-eval and of hendrycks' evaluate.py: an optional header, any number
+    of answered questions, then a question that ends with `Answer:`.
     """
     body = prompt.rstrip()
     if not body.endswith("\nAnswer:"):
@@ -88,29 +88,30 @@ def recognise(prompt: str) -> Question | None:
 
 
 def recognise_turn(text: str) -> Question | None:
-    """The question of Meta's form for instruct models: a user's turn and the assistant's prefix.
+    """The question in Meta's format for instruct models: a user turn and the assistant's prefix.
 
     Args:
-        text: Both turns, a line break between them.
+        text: Both turns, separated by a line break.
     """
     found = _TURN.match(text)
     return Question("", found.group(1).strip()) if found else None
 
 
 def rule_answer(question: str) -> str:
-    """The right answer of a question of the made-up set: a rule of its text."""
+    """The correct answer to a question of the synthetic set, derived from its text."""
     return LETTERS[_hash("answer", question) % 4]
 
 
 def right_counts(sizes: Mapping[str, int], accuracy: float) -> dict[str, int]:
-    """How many questions of each subject to answer right.
+    """How many questions of each subject to answer correctly.
 
-    Each count is the exact share rounded down or up, so many up that the total is as near the
-    accuracy as it can be, and these so chosen that the mean over subjects is near it too.
+    Each count is the exact share, rounded down or up. The number of subjects rounded up makes the
+    total as close to the accuracy as possible; which ones are rounded up is chosen so that the mean
+    over the subjects is close to it too.
 
     Args:
-        sizes: Questions by subject.
-        accuracy: Percent.
+        sizes: The number of questions by subject.
+        accuracy: In percent.
     """
     share = accuracy / 100
     exact = {subject: share * size for subject, size in sizes.items()}
@@ -127,7 +128,7 @@ def right_counts(sizes: Mapping[str, int], accuracy: float) -> dict[str, int]:
 def _swap_towards(
     raised: set[str], candidates: Sequence[str], sizes: Mapping[str, int], missing: float
 ) -> None:
-    """Swap raised subjects for others while that brings the macro average nearer."""
+    """Exchange subjects that are rounded up while that improves the macro average."""
     for _ in range(len(candidates)):
         best: tuple[float, str, str] | None = None
         for out in sorted(raised):
@@ -149,7 +150,7 @@ def read_key(path: Path) -> list[KeyEntry]:
     """Read an answer key: a JSON list of `{"subject", "question", "answer"}`.
 
     Raises:
-        SettingsError: The file is missing or not of this form.
+        SettingsError: The file is missing or does not have this format.
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
@@ -162,12 +163,12 @@ def read_key(path: Path) -> list[KeyEntry]:
     return key
 
 
-class Student:
-    """Answers questions right for the chosen share of them.
+class MmluAnswerer:
+    """Answers questions with the configured accuracy.
 
     Args:
-        accuracy: Percent.
-        key: The answer key; empty where there is none.
+        accuracy: In percent.
+        key: The answer key; empty if there is none.
     """
 
     def __init__(self, accuracy: float, key: Iterable[KeyEntry] = ()) -> None:
@@ -186,7 +187,7 @@ class Student:
                 self._answers.setdefault(("", text), known)
 
     def answer(self, question: Question) -> str:
-        """The letter that is answered, the same for the same question."""
+        """The letter that answers a question; the same question always gets the same letter."""
         known = self._answers.get((question.subject, question.text))
         if known is None:
             known = self._answers.get(("", question.text))

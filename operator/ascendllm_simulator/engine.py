@@ -1,8 +1,8 @@
-"""The engine: who runs, who waits, when each token is due, and what the metrics say of it.
+"""The engine: schedules sequences, determines when each token is due, and updates the metrics.
 
-Answers are decided beforehand (`generation`), so time is all that is simulated: a sequence starts
-when one of `max_num_seqs` places is free, its first token is due TTFT later, every other one ITL
-after the one before. Deadlines are absolute: a late wake-up delays no later token.
+Answers are planned in advance (`generation`), so the engine simulates only time. A sequence starts
+when fewer than `max_num_seqs` are running. Its first token is due after the TTFT, each further one
+an ITL after the one before. Deadlines are absolute: a late wake-up does not delay later tokens.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.generation import Plan, Prompt
-from ascendllm.simulator.metrics import Metrics
-from ascendllm.simulator.prefix_cache import PrefixCache
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.generation import Plan, Prompt
+from ascendllm_simulator.metrics import Metrics
+from ascendllm_simulator.prefix_cache import PrefixCache
 
 __all__ = ["Engine", "EngineDeadError", "Sequence"]
 
@@ -23,7 +23,7 @@ ABORT = "abort"
 
 
 class EngineDeadError(Exception):
-    """The engine is dead; every request fails."""
+    """The engine is dead, and every request fails."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,14 +32,14 @@ class EngineDeadError(Exception):
 
 
 class Sequence:
-    """One answer on its way.
+    """One answer in progress.
 
     Args:
-        prompt: What is continued.
-        plan: What will have been written.
-        ttft: Seconds.
-        itl: Seconds.
-        hangs: Whether no token ever comes.
+        prompt: The prompt.
+        plan: The planned answer.
+        ttft: Time to the first token, in seconds.
+        itl: Time between tokens, in seconds.
+        hangs: Whether the sequence never produces a token.
     """
 
     __slots__ = (
@@ -75,26 +75,26 @@ class Sequence:
 
     @property
     def total(self) -> int:
-        """Tokens of the whole answer."""
+        """The number of tokens of the whole answer."""
         return len(self.plan.ids)
 
     def due(self, token: int) -> float:
-        """When a token, counted from 0, is there."""
+        """When a token (counted from 0) is due."""
         return self.started + self.ttft + token * self.itl
 
     def ready(self, now: float) -> int:
-        """How many tokens are there now."""
+        """The number of tokens that are due by now."""
         first = self.started + self.ttft
         if self.hangs or now < first:
             return 0
         if self.itl <= 0:
             return self.total
-        # A microsecond's grace: a wake-up at the deadline must count its token.
+        # One microsecond of tolerance: a wake-up at the deadline must count the token that is due.
         return min(self.total, 1 + int((now - first + 1e-6) / self.itl))
 
 
 class Engine:
-    """Runs sequences, at most `max_num_seqs` at once, the others in the order they came."""
+    """Runs at most `max_num_seqs` sequences at once; the others wait in order of arrival."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._loop = asyncio.get_running_loop()
@@ -121,19 +121,19 @@ class Engine:
 
     @property
     def unfinished(self) -> int:
-        """Sequences that run or wait."""
+        """The number of sequences that run or wait."""
         return len(self._running) + len(self._waiting)
 
     async def run(
         self, sequence: Sequence, *, salt: str | None, cache: bool, stream: bool
     ) -> AsyncGenerator[int, None]:
-        """Run a sequence; yields how many tokens are there, the last time all of them.
+        """Run a sequence and yield the number of finished tokens, at last that of the whole answer.
 
-        Without `stream` it yields once, at the end. After the last one `finish_reason` is set. A
-        caller that goes away aborts the sequence.
+        Without `stream` it yields once, at the end. `finish_reason` is set after the last token.
+        Closing the generator aborts the sequence.
 
         Raises:
-            EngineDeadError: The engine is dead, or dies meanwhile.
+            EngineDeadError: The engine is dead, or dies while the sequence runs.
         """
         if self.dead:
             raise EngineDeadError
@@ -177,7 +177,7 @@ class Engine:
             self.metrics.counters["prefix_cache_hits"] += sequence.cached
 
     async def _until(self, sequence: Sequence, token: int) -> None:
-        """Sleep until a token is due; returns early when aborted."""
+        """Sleep until a token is due; return early if the sequence is aborted."""
         if sequence.hangs:
             await self._sleep(sequence, None)
             return
@@ -197,7 +197,7 @@ class Engine:
                 handle.cancel()
 
     def _count(self, sequence: Sequence, done: int) -> None:
-        """Put tokens into the metrics that are there and not yet counted."""
+        """Add finished tokens that are not counted yet to the metrics."""
         new = done - sequence.counted
         if new <= 0:
             return
@@ -254,7 +254,7 @@ class Engine:
         observe("request_time_per_output_token_seconds", sequence.itl if total > 1 else 0.0)
 
     def render_metrics(self) -> str:
-        """The answer of /metrics, running sequences counted up to now."""
+        """The response of /metrics, including the tokens of running sequences so far."""
         now = self._loop.time()
         held = 0
         for sequence in self._running:
@@ -267,12 +267,12 @@ class Engine:
         return self.metrics.render()
 
     def die(self) -> None:
-        """Kill the engine: what runs fails, /health is 503."""
+        """Kill the engine: running sequences fail, and /health returns 503."""
         self.dead = True
         self._abort_all()
 
     async def shut_down(self, grace: float) -> None:
-        """End as after SIGTERM: what comes now is aborted, what runs gets `grace` seconds."""
+        """Shut down: abort new sequences, and give running ones `grace` seconds to finish."""
         self.draining = True
         if grace > 0 and not self._idle.is_set():
             with contextlib.suppress(TimeoutError):

@@ -1,8 +1,8 @@
-"""Made-up probabilities, consistent with what was written, in vLLM's two forms.
+"""Synthetic log-probabilities, consistent with the answers, in vLLM's two formats.
 
-Source of the forms: vllm 0.18.0, `completion/serving.py` (_create_completion_logprobs) and
+Source of the formats: vllm 0.18.0, `completion/serving.py` (_create_completion_logprobs) and
 `chat_completion/serving.py` (_create_chat_logprobs): the chosen token comes first, then the
-likeliest ones in order.
+most likely ones in descending order.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.continuation import own_answer
-from ascendllm.simulator.generation import WORDS, Plan, Prompt, letter_choice, letter_tokens
-from ascendllm.simulator.mmlu import LETTERS, Student
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.continuation import own_answer
+from ascendllm_simulator.generation import WORDS, Plan, Prompt, letter_choice, letter_tokens
+from ascendllm_simulator.mmlu import LETTERS, MmluAnswerer
 
 __all__ = [
     "CLAMPED",
@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 Step = dict[int, float]
-"""The logprobs of one position by token, the chosen one first, the others falling."""
+"""The logprobs of one position by token: the chosen token first, the others in descending order."""
 
 CLAMPED = -9999.0
-"""What vLLM writes for minus infinity."""
+"""The value that vLLM returns instead of minus infinity."""
 
 _MOST = 1000
 
@@ -40,8 +40,8 @@ def steps(plan: Plan, start: int, stop: int, number: int) -> list[Step]:
     Args:
         plan: The answer.
         start: The first token.
-        stop: One behind the last.
-        number: How many of the likeliest to give.
+        stop: The index after the last token.
+        number: How many of the most likely tokens to include.
     """
     out = []
     for position in range(start, stop):
@@ -56,12 +56,12 @@ def steps(plan: Plan, start: int, stop: int, number: int) -> list[Step]:
     return out
 
 
-def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | None]:
+def prompt_steps(prompt: Prompt, answerer: MmluAnswerer, number: int) -> list[Step | None]:
     """The logprobs of a prompt's own tokens; the first has none.
 
-    Where the prompt is an MMLU question with a letter behind it, as lm-eval scores them, the
-    letter's logprob is the one that the answer would have had. Where it ends in an answer of this
-    simulator, its tokens have the logprobs that they were written with.
+    If the prompt is an MMLU question followed by a letter, as lm-eval scores them, the letter has
+    the logprob that it would have in an answer. If the prompt ends with an answer of this
+    simulator, the answer's tokens have the logprobs that they had during generation.
     """
     out: list[Step | None] = [None]
     for position in range(1, len(prompt.ids)):
@@ -71,10 +71,10 @@ def prompt_steps(prompt: Prompt, student: Student, number: int) -> list[Step | N
         out.append(_step(token, likely, number))
     if len(prompt.ids) > 1 and prompt.text[-2:].strip() in LETTERS and prompt.text.strip():
         before = Prompt(prompt.ids[:-1], tokenizer.decode(prompt.ids[:-1], skip_special=True))
-        letter = letter_choice(before, student)
+        letter = letter_choice(before, answerer)
         if letter is not None:
             out[-1] = _step(prompt.ids[-1], _letters(letter, len(before.text)), number)
-    if (own := own_answer(prompt, student)) is not None:
+    if (own := own_answer(prompt, answerer)) is not None:
         start, plan = own
         out[start:] = steps(plan, 0, len(plan.ids), number)
     return out
@@ -90,9 +90,9 @@ def _step(chosen: int, likely: Sequence[tuple[int, float]], number: int) -> Step
 def _masked(
     likely: Sequence[tuple[int, float]], allowed: frozenset[int]
 ) -> list[tuple[int, float]]:
-    """What a grammar leaves: vLLM masks the logits before it takes log-probabilities.
+    """Apply a grammar: vLLM masks the logits before it computes log-probabilities.
 
-    Those allowed are renormalised, the others minus infinity, which is written as -9999.
+    The allowed tokens are renormalised. The others have minus infinity, returned as -9999.
     """
     known = dict(likely)
     left = {token: known.get(token, -11.0) for token in allowed}
@@ -102,7 +102,7 @@ def _masked(
 
 
 def _likely(first: int, mix: int) -> list[tuple[int, float]]:
-    """The likeliest token and twenty behind it, falling; all together at most 1."""
+    """The most likely token and up to 24 others, descending; at most 1 in total."""
     head = -0.05 - (mix >> 7) % 900 / 1000
     out = [(first, round(head, 6))]
     value = head - 2.2
@@ -116,7 +116,7 @@ def _likely(first: int, mix: int) -> list[tuple[int, float]]:
 
 
 def _letters(letter: tuple[str, str], mix: int) -> list[tuple[int, float]]:
-    """The four letters, the answered one first, before everything else."""
+    """The four letters, first the answer, then less likely tokens."""
     answer, space = letter
     ids = dict(zip(LETTERS, letter_tokens(space), strict=True))
     others = [other for other in LETTERS if other != answer]
@@ -139,7 +139,7 @@ def completion_form(
     offset: int,
     as_ids: bool,
 ) -> dict[str, object]:
-    """The `logprobs` of a completion's choice; `offset` is where its text begins."""
+    """The `logprobs` of a completion's choice; `offset` is the position of its text."""
     tokens: list[str] = []
     values: list[float | None] = []
     tops: list[dict[str, float] | None] = []
@@ -166,7 +166,7 @@ def completion_form(
 def chat_form(
     ids: Sequence[int], found: Sequence[Step], number: int, as_ids: bool
 ) -> dict[str, object]:
-    """The `logprobs` of a chat's choice."""
+    """The `logprobs` of a chat completion's choice."""
     content = []
     for token, step in zip(ids, found, strict=True):
         tops = [_entry(t, v, as_ids) for t, v in list(step.items())[:number]]
@@ -175,7 +175,7 @@ def chat_form(
 
 
 def prompt_form(found: Sequence[Step | None]) -> list[dict[str, object] | None]:
-    """The `prompt_logprobs` of an answer: by token, with rank and text."""
+    """The `prompt_logprobs` of a response: by token, with rank and text."""
     out: list[dict[str, object] | None] = []
     for step in found:
         if step is None:

@@ -1,10 +1,10 @@
-"""The process: loads, listens, and ends on SIGTERM as vLLM 0.18 does.
+"""The process: loads, listens, and exits on SIGTERM as vLLM 0.18 does.
 
-Source: vllm 0.18.0, `entrypoints/launcher.py`, `v1/engine/core.py` (_handle_shutdown): after
-SIGTERM the port stays open and new requests are aborted by the engine; what runs is drained for
-`--shutdown-timeout` seconds, or aborted at once where that is 0. While the engine loads the port is
-bound and not listened on, and SIGTERM ends the process. Of several that serve together (`group`)
-those without HTTP end at once on SIGTERM: they have no requests of their own.
+Source: vllm 0.18.0, `entrypoints/launcher.py`, `v1/engine/core.py` (_handle_shutdown). After
+SIGTERM the port stays open and the engine aborts new requests; running requests are drained for
+`--shutdown-timeout` seconds, or aborted at once if that is 0. While the engine loads, the port is
+bound but does not accept connections, and SIGTERM ends the process. A headless worker of a
+multi-node server (`group`) exits at once on SIGTERM, because it has no requests of its own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from ascendllm.simulator.behaviour import CRASHES
-from ascendllm.simulator.config import VERSION, LoadError, ServerConfig
-from ascendllm.simulator.group import Gathering, Place, gather, join
-from ascendllm.simulator.load_log import front_end_trace, load_log
-from ascendllm.simulator.server import build_app, build_service
-from ascendllm.simulator.serving import Service
+from ascendllm_simulator.behaviour import CRASHES
+from ascendllm_simulator.config import VERSION, LoadError, ServerConfig
+from ascendllm_simulator.group import Gathering, Place, gather, join
+from ascendllm_simulator.load_log import front_end_trace, load_log
+from ascendllm_simulator.server import build_app, build_service
+from ascendllm_simulator.serving import Service
 
 __all__ = ["serve"]
 
@@ -33,17 +33,17 @@ T = TypeVar("T")
 _TERMINATED = 130
 _FLUSH_SECONDS = 5.0
 _DEATH_SECONDS = 0.1
-"""How long after the engine's death the server goes on answering."""
+"""How long the server continues to respond after the engine died."""
 
 
 async def serve(config: ServerConfig) -> int:
-    """Run the server until it ends.
+    """Run the server until it exits.
 
     Returns:
         The exit code.
 
     Raises:
-        LoadError: The port is taken.
+        LoadError: The port is in use.
     """
     terminated = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -80,7 +80,7 @@ def _taken(error: OSError, host: str, port: int) -> LoadError:
 
 
 async def _follow(config: ServerConfig, place: Place, terminated: asyncio.Event) -> int:
-    """Compute for the leader, without HTTP, for as long as it is there; the exit code."""
+    """Run a headless worker until SIGTERM or until loading fails; return the exit code."""
     _log(f"Launching vLLM (v{VERSION}) headless, head node address {place.address}:{place.port}")
     joined = await _first(join(place), terminated)
     if joined is None:
@@ -98,7 +98,7 @@ async def _follow(config: ServerConfig, place: Place, terminated: asyncio.Event)
 
 
 async def _first(step: Coroutine[Any, Any, T], terminated: asyncio.Event) -> T | None:
-    """What a step comes to; None where SIGTERM comes first."""
+    """The result of a step; None if SIGTERM arrives first."""
     task, stop = asyncio.create_task(step), asyncio.create_task(terminated.wait())
     await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
     for either in (task, stop):
@@ -109,7 +109,7 @@ async def _first(step: Coroutine[Any, Any, T], terminated: asyncio.Event) -> T |
 async def _load(
     config: ServerConfig, terminated: asyncio.Event, others: Gathering | None = None
 ) -> int | None:
-    """Wait for the others and take the load time; the exit code where the load fails."""
+    """Wait for the workers and for the load time; return an exit code if the load fails."""
     behaviour = config.behaviour
     _log(f"vLLM API server version {VERSION} (simulated by ascendllm, no model is computed)")
     _log(f"model {config.root}, max_seq_len={config.max_model_len}")
@@ -132,7 +132,7 @@ async def _load(
 
 
 async def _write_log(config: ServerConfig, terminated: asyncio.Event) -> bool:
-    """Take the load time, and write what vLLM writes meanwhile; False where SIGTERM came."""
+    """Wait for the load time and log what vLLM logs; return False if SIGTERM arrives."""
     behaviour = config.behaviour
     for seconds, line in load_log(config.root, behaviour.load_seconds, behaviour.capture_seconds):
         if line:
@@ -164,7 +164,7 @@ async def _listen(
         host, port = sock.getsockname()[:2]
         try:
             await web.SockSite(runner, sock, backlog=2048).start()
-        except OSError as error:  # another server bound it too and listened first
+        except OSError as error:  # another server bound the same port and listened first
             raise _taken(error, host, port) from error
         _log(f"Starting vLLM API server 0 on http://{host}:{port}")
         _log("Application startup complete.")
@@ -175,7 +175,7 @@ async def _listen(
 
 
 async def _until_end(service: Service, terminated: asyncio.Event, others: Gathering | None) -> int:
-    """Wait for SIGTERM or for the engine's death; the exit code."""
+    """Wait for SIGTERM or the death of the engine; return the exit code."""
     config = service.config
     stop = asyncio.create_task(terminated.wait())
     death = asyncio.create_task(service.on_death.wait())
@@ -209,4 +209,4 @@ async def _until_end(service: Service, terminated: asyncio.Event, others: Gather
 
 def _log(message: str, level: str = "INFO") -> None:
     now = time.strftime("%m-%d %H:%M:%S")
-    print(f"{level} {now} [ascendllm.simulator] {message}", flush=True)
+    print(f"{level} {now} [ascendllm_simulator] {message}", flush=True)

@@ -1,7 +1,7 @@
-"""The metrics of vLLM 0.18 by name, label and bucket, in Prometheus' text form.
+"""The metrics of vLLM 0.18, with its names, labels and buckets, in Prometheus' text format.
 
-Source: vllm 0.18.0, `v1/metrics/loggers.py` (PrometheusStatLogger). Written without
-prometheus-client, which the simulator's image does not hold.
+Source: vllm 0.18.0, `v1/metrics/loggers.py` (PrometheusStatLogger). The module does not use
+prometheus-client, which the simulator's image does not contain.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Metrics:
     """The metrics of one engine.
 
     Args:
-        model_name: The label `model_name`, the served name.
-        max_model_len: The last bucket of token histograms.
+        model_name: The served name, for the label `model_name`.
+        max_model_len: The last bucket of the token histograms.
         cache: The labels of `vllm:cache_config_info`.
     """
 
@@ -114,11 +114,11 @@ class Metrics:
         }
 
     def observe(self, name: str, value: float, times: int = 1) -> None:
-        """Add to a histogram, named without `vllm:`."""
+        """Add a value to a histogram; the name has no prefix `vllm:`."""
         self._histograms[name].observe(value, times)
 
     def render(self) -> str:
-        """The answer of /metrics."""
+        """The response of /metrics."""
         lines: list[str] = []
         for name, text in _GAUGES.items():
             lines += _head(name, text, "gauge")

@@ -1,10 +1,10 @@
-"""A made-up tokenizer: deterministic, without a vocabulary file, its ids reversible.
+"""A synthetic tokenizer: deterministic, reversible, and without a vocabulary file.
 
 A token is up to six letters of one case (lower, Capitalised or UPPER), up to three digits, or one
-punctuation mark, each with the space before it glued on; everything else is one token a byte. So
-` A` is one token and differs from `A`, and a text made of ` word`s of at most six letters has
-exactly as many tokens as words. An id is the token's spelling as a number: no table is needed, any
-id below `VOCABULARY` stands for some text, and two servers agree.
+punctuation mark, each including a space before it; any other character has one token per byte. So
+` A` is one token and differs from `A`, and a text of ` word`s of at most six letters has as
+many tokens as words. An id encodes the spelling of its token as a number, so no table is needed,
+and all servers agree.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SPECIAL = {
 """Special tokens by their text; ids 0 to 255 are bytes."""
 
 LONGEST: int = max(map(len, SPECIAL))
-"""Characters of the longest token."""
+"""The number of characters of the longest token."""
 
 _SPECIAL_TEXT = {number: text for text, number in SPECIAL.items()}
 _LETTERS = 6
@@ -53,7 +53,7 @@ _WORD_SPAN: int = sum(26**length for length in range(1, _LETTERS + 1))
 _CASES = (str.lower, str.capitalize, str.upper)
 
 VOCABULARY: int = _WORD_BASE + 2 * len(_CASES) * _WORD_SPAN
-"""One more than the highest id."""
+"""The size of the vocabulary: the highest id plus one."""
 
 _PIECE = re.compile(
     r" ?(?:[A-Z]{2,6}|[A-Z][a-z]{0,5}|[a-z]{1,6}|[0-9]{1,3}|[!-/:-@\[-`{-~])|[\s\S]"
@@ -62,13 +62,13 @@ _SPECIAL_PATTERN = re.compile("(" + "|".join(re.escape(text) for text in SPECIAL
 
 
 def encode(text: str, *, bos: bool = False) -> list[int]:
-    """The ids of a text; special tokens written out in it count as such."""
+    """Encode a text; the text of a special token becomes that token."""
     ids = [BOS] if bos else []
     for part in _SPECIAL_PATTERN.split(text) if "<|" in text else (text,):
         if part in SPECIAL:
             ids.append(SPECIAL[part])
             continue
-        # No token reaches across a line break, so paragraphs, which prompts share, are kept.
+        # No token spans a line break, so paragraphs, which prompts often share, can be cached.
         paragraphs = part.split("\n\n")
         for number, paragraph in enumerate(paragraphs):
             if number:
@@ -83,12 +83,12 @@ def encode_special(name: str) -> int:
 
 
 def count(text: str, *, bos: bool = False) -> int:
-    """How many tokens a text has."""
+    """The number of tokens of a text."""
     return len(encode(text, bos=bos))
 
 
 def decode(ids: Iterable[int], *, skip_special: bool = False) -> str:
-    """The text of ids; bytes that are no UTF-8 become U+FFFD, as in real tokenizers."""
+    """Decode ids; bytes that are not UTF-8 become U+FFFD, as in real tokenizers."""
     out: list[str] = []
     pending = bytearray()
     for number in ids:

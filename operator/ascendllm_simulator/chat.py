@@ -1,7 +1,7 @@
-"""`POST /v1/chat/completions`, and how messages become a prompt.
+"""`POST /v1/chat/completions`, and the rendering of messages as a prompt.
 
-Source of the shapes: vllm 0.18.0, `entrypoints/openai/chat_completion/{protocol,serving}.py`; the
-template is Llama 3's.
+Source of the response format: vllm 0.18.0,
+`entrypoints/openai/chat_completion/{protocol,serving}.py`. The chat template is that of Llama 3.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from ascendllm.simulator import logprobs, tokenizer
-from ascendllm.simulator.config import ServerConfig
-from ascendllm.simulator.errors import ApiError
-from ascendllm.simulator.errors import answer as answered
-from ascendllm.simulator.generation import Prompt
-from ascendllm.simulator.protocol import ChatRequest, Message, check_sampling, parse
-from ascendllm.simulator.serving import (
+from ascendllm_simulator import logprobs, tokenizer
+from ascendllm_simulator.config import ServerConfig
+from ascendllm_simulator.errors import ApiError
+from ascendllm_simulator.errors import answer as answered
+from ascendllm_simulator.generation import Prompt
+from ascendllm_simulator.protocol import ChatRequest, Message, check_sampling, parse
+from ascendllm_simulator.serving import (
     Call,
     Service,
     begin,
     check_beam,
     check_length,
+    inject_failure,
     limit,
-    meet_failure,
     plan_all,
     read_body,
     run_all,
     usage,
 )
-from ascendllm.simulator.streaming import chunk_usage, stream
+from ascendllm_simulator.streaming import chunk_usage, stream
 
 __all__ = ["create_chat_completion", "render"]
 
@@ -49,17 +49,17 @@ async def create_chat_completion(service: Service, http: web.Request) -> web.Str
     """Answer one request.
 
     Raises:
-        ApiError: It is refused, or fails as chosen.
+        ApiError: The request is invalid, or the configured failure applies to it.
     """
     request = parse(ChatRequest, await read_body(http))
     call = begin(service, http, request, "chatcmpl")
-    meet_failure(call)
+    inject_failure(call)
     prompt = render(
         service.config,
         request.messages,
         generation=request.add_generation_prompt,
         template=request.chat_template is not None,
-        goes_on=request.continue_final_message,
+        continue_last=request.continue_final_message,
     )
     asked = request.max_completion_tokens or request.max_tokens
     check_length(service.config, prompt.ids, asked or 0)
@@ -89,16 +89,16 @@ def render(
     *,
     generation: bool,
     template: bool = False,
-    goes_on: bool = False,
+    continue_last: bool = False,
 ) -> Prompt:
-    """The prompt that messages become.
+    """Render messages as a prompt.
 
     Args:
-        config: Says whether the model has a template.
+        config: States whether the model has a chat template.
         messages: At least one.
-        generation: Whether the assistant's turn is opened at the end.
-        template: Whether the request brought a template.
-        goes_on: Whether the last message is left open, to be continued.
+        generation: Whether the prompt ends with the header of an assistant turn.
+        template: Whether the request contains a template.
+        continue_last: Whether the last message is left open so that the answer continues it.
 
     Raises:
         ApiError: The model has no template; status 400.
@@ -108,13 +108,13 @@ def render(
     if not config.chat_template and not template:
         raise ApiError(_NO_TEMPLATE)
     if not messages:
-        raise ApiError("list index out of range")  # vLLM's own text
+        raise ApiError("list index out of range")  # the text that vLLM returns
     ids = [tokenizer.BOS]
     turns = [(message.role, message.text()) for message in messages]
     for role, text in turns:
         ids += _header(role) + tokenizer.encode(text) + [tokenizer.SPECIAL["<|eot_id|>"]]
-    if goes_on:
-        # transformers cuts what the template puts behind the last message.
+    if continue_last:
+        # transformers cuts off what the template appends to the last message.
         return Prompt(ids[:-1], "\n".join(text for _, text in turns[-2:]), chat=True)
     if generation:
         ids += _header("assistant")
@@ -128,7 +128,7 @@ def _header(role: str) -> list[int]:
 
 
 class _Answer:
-    """Makes the answer's JSON."""
+    """Builds the JSON of the response."""
 
     def __init__(self, call: Call, request: ChatRequest) -> None:
         self._call = call
@@ -140,18 +140,18 @@ class _Answer:
 
     @property
     def _role(self) -> str:
-        """Whose message it is: without a turn of the assistant, the last one's goes on."""
+        """The role of the answer: the last message's role if no assistant turn is opened."""
         if self._request.add_generation_prompt:
             return "assistant"
         return self._request.messages[-1].role
 
     def _echoed(self) -> str:
-        """What `echo` puts in front: the last message where it is of the same role."""
+        """The text that `echo` prepends: the last message if it has the same role."""
         last = self._request.messages[-1]
         return last.text() if self._request.echo and last.role == self._role else ""
 
     def opening(self) -> list[dict[str, object]]:
-        """The events that name the role, one a choice."""
+        """The events that contain the role, one per choice."""
         return [
             self._event(
                 {
@@ -184,13 +184,13 @@ class _Answer:
         return self._event(choice, stop)
 
     def closing(self) -> dict[str, object]:
-        """The event of a stream that holds the usage."""
+        """The stream event that contains the usage."""
         event = self._head([], "chat.completion.chunk")
         event["usage"] = chunk_usage(self._call, sum(self._done))
         return event
 
     def whole(self) -> dict[str, object]:
-        """The answer without a stream."""
+        """The response to a request that does not stream."""
         call, request = self._call, self._request
         done = [sequence.counted for sequence in call.sequences]
         choices = [self._choice(index, stop) for index, stop in enumerate(done)]
@@ -203,7 +203,7 @@ class _Answer:
         if wanted is None and request.echo:
             wanted = request.top_logprobs
         body["prompt_logprobs"] = (
-            logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.student, abs(wanted)))
+            logprobs.prompt_form(logprobs.prompt_steps(prompt, call.service.answerer, abs(wanted)))
             if wanted is not None
             else None
         )

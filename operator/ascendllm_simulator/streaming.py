@@ -1,4 +1,4 @@
-"""Streams of server-sent events, with the ways in which they break."""
+"""Streams of server-sent events, and the failures that interrupt them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from ascendllm.simulator.engine import EngineDeadError
-from ascendllm.simulator.errors import ApiError, server_error
-from ascendllm.simulator.serving import Call, open_stream, progress, send, usage
+from ascendllm_simulator.engine import EngineDeadError
+from ascendllm_simulator.errors import ApiError, server_error
+from ascendllm_simulator.serving import Call, open_stream, progress, send, usage
 
 __all__ = ["Chunk", "chunk_usage", "refuse_in_stream", "stream"]
 
 Chunk = Callable[[int, int, int, bool], dict[str, object]]
-"""Makes the event of tokens `start` to `stop` of a sequence: (index, start, stop, finished)."""
+"""Builds the event of tokens `start` to `stop` of a sequence: (index, start, stop, finished)."""
 
 
 async def stream(
@@ -24,14 +24,14 @@ async def stream(
     opening: list[dict[str, object]],
     closing: Callable[[], dict[str, object]],
 ) -> web.StreamResponse:
-    """Answer with a stream, one event a token.
+    """Respond with a stream, one event per token.
 
     Args:
-        call: With its sequences.
+        call: The call, with its sequences.
         http: The request.
-        chunk: Makes an event.
-        opening: Events before the first token.
-        closing: Makes the event that holds the usage.
+        chunk: Builds an event.
+        opening: The events before the first token.
+        closing: Builds the event that contains the usage.
     """
     response = await open_stream(http)
     breaks = call.fails("cutStream") or call.fails("errorInStream")
@@ -65,7 +65,10 @@ async def stream(
 
 
 async def refuse_in_stream(http: web.Request, error: ApiError) -> web.StreamResponse:
-    """A stream that consists of a refusal: vLLM's engine looks at a request behind the 200."""
+    """Respond with a stream that contains only an error.
+
+    vLLM's engine validates a request after the status 200 is sent.
+    """
     response = await open_stream(http)
     await send(response, error.body(), "[DONE]")
     await response.write_eof()
@@ -78,19 +81,19 @@ async def _break(
     response: web.StreamResponse,
     events: list[dict[str, object]],
 ) -> None:
-    """Send what is due, then cut the connection or end in an error."""
+    """Send the pending events, then cut the connection or end the stream with an error."""
     if events:
         await send(response, *events)
     if call.fails("errorInStream") is not None:
         await send(response, server_error("Internal server error").body(), "[DONE]")
         await response.write_eof()
     elif http.transport is not None:
-        # The last chunk of the chunked body is never sent: the client sees a cut connection.
+        # Without the last chunk of the chunked body the client sees that the connection was cut.
         http.transport.close()
 
 
 def chunk_usage(call: Call, completion_tokens: int) -> dict[str, object]:
-    """The usage that a single event bears, without what is empty."""
+    """The usage in a single event, without empty fields."""
     return {
         key: value for key, value in usage(call, completion_tokens).items() if value is not None
     }

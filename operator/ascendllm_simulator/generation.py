@@ -1,7 +1,7 @@
-"""What the simulated model writes: decided whole before the first token is due.
+"""Plans the whole answer of the simulated model before its first token is due.
 
-The text follows from the prompt alone (greedy) or from the prompt and the seed. A prompt that ends
-in an MMLU question is answered with a letter (`mmlu`).
+The text depends on the prompt alone (greedy) or on the prompt and the seed. A prompt that ends
+with an MMLU question is answered with a letter (`mmlu`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ascendllm.simulator import tokenizer
-from ascendllm.simulator.mmlu import LETTERS, Student, recognise, recognise_turn
-from ascendllm.simulator.protocol import SamplingRequest
+from ascendllm_simulator import tokenizer
+from ascendllm_simulator.mmlu import LETTERS, MmluAnswerer, recognise, recognise_turn
+from ascendllm_simulator.protocol import SamplingRequest
 
 __all__ = ["WORDS", "Plan", "Prompt", "letter_choice", "write"]
 
@@ -26,10 +26,10 @@ _WORDS = (
     "live where after back little only round man year came show every good me give our under"
 )
 WORDS = tuple(tokenizer.encode(f" {word}")[0] for word in _WORDS.split())
-"""What free text is made of: each is one token."""
+"""The words of free text, each a single token."""
 
 _KNOWN = ("The capital of France is", " Paris")
-"""What the model knows."""
+"""The one fact that the model knows: the end of a prompt and its answer."""
 
 _PERIOD = tokenizer.encode(".")[0]
 _SENTENCE = 14
@@ -38,7 +38,7 @@ _MASK = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt: its tokens, and its text without special tokens."""
+    """A prompt: its tokens, and its text without special tokens."""
 
     ids: list[int]
     text: str
@@ -47,18 +47,18 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One answer.
+    """A planned answer.
 
     Args:
-        seed: What its probabilities follow from.
-        ids: Its tokens, the one that ended it included.
-        wanted: What the model would have written without `allowed_token_ids`.
-        letter: The MMLU letter that the first token answers, and what stands before it.
-        text: What is answered, cut at a stop string.
-        ends: For each token, how much of `text` may have been sent after it.
+        seed: The seed of its probabilities.
+        ids: Its tokens, including the one that ends it.
+        wanted: The tokens that the model would write without `allowed_token_ids`.
+        letter: The MMLU letter of the first token, and the space that precedes it.
+        text: The text of the answer, cut at a stop string.
+        ends: For each token, how much of `text` may be sent after it.
         finish_reason: stop | length.
         stop_reason: The stop string or token that ended it, None for EOS and for length.
-        first: The only tokens that may begin it, where a grammar says so.
+        first: The tokens with which a grammar allows it to start, None without a grammar.
     """
 
     seed: int
@@ -73,25 +73,29 @@ class Plan:
 
 
 def write(
-    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
+    prompt: Prompt,
+    request: SamplingRequest,
+    answerer: MmluAnswerer | None,
+    max_tokens: int,
+    index: int,
 ) -> Plan:
-    """Decide one answer.
+    """Plan one answer.
 
     Args:
-        prompt: What is continued.
-        request: Already checked.
-        student: Who answers MMLU questions; None: nobody does.
-        max_tokens: At most so many tokens.
-        index: Which of the request's `n` choices.
+        prompt: The prompt.
+        request: A validated request.
+        answerer: Answers MMLU questions; None if they get no letter.
+        max_tokens: The maximum number of tokens.
+        index: The index of the choice among the request's `n`.
     """
     seed = zlib.crc32(prompt.text.encode("utf-8", "replace"))
     if request.use_beam_search:
-        # Beams part at their ends: the first is the greedy answer.
-        return _beam(prompt, request, student, max_tokens, index)
+        # The first beam is the greedy answer; the others differ in their last token.
+        return _beam(prompt, request, answerer, max_tokens, index)
     if not greedy(request):
         drawn = random.getrandbits(32) if request.seed is None else request.seed
         seed = (seed ^ drawn * 0x9E3779B97F4A7C15 ^ index * 0xBF58476D1CE4E5B9) & _MASK
-    letter = letter_choice(prompt, student)
+    letter = letter_choice(prompt, answerer)
     opening, closed = _opening(prompt, request, letter, seed)
     end = _length(prompt, request, len(opening), closed, seed)
     wanted = _tokens(opening, min(max_tokens, end), seed)
@@ -107,24 +111,28 @@ def write(
 
 
 def _beginnings(choices: Sequence[str]) -> frozenset[int]:
-    """The tokens that a choice may begin with: all those whose text it begins with."""
+    """The tokens with which an answer may start: all whose text is a prefix of a choice."""
     starts = (choice[:length] for choice in choices for length in range(1, len(choice) + 1))
     tokens = (tokenizer.encode(start) for start in starts)
     return frozenset(ids[0] for ids in tokens if len(ids) == 1)
 
 
 def greedy(request: SamplingRequest) -> bool:
-    """Whether only the likeliest token can be drawn."""
+    """Whether sampling can return only the most likely token."""
     temperature = 1.0 if request.temperature is None else request.temperature
-    # No likeliest token has less than 0.38 here (`logprobs`).
+    # The probability of the most likely token is at least 0.38 here (`logprobs`).
     return temperature < 1e-5 or request.top_k == 1 or (request.top_p or 1.0) <= 0.3
 
 
 def _beam(
-    prompt: Prompt, request: SamplingRequest, student: Student | None, max_tokens: int, index: int
+    prompt: Prompt,
+    request: SamplingRequest,
+    answerer: MmluAnswerer | None,
+    max_tokens: int,
+    index: int,
 ) -> Plan:
     first = request.model_copy(update={"use_beam_search": False, "temperature": 0.0, "n": 1})
-    plan = write(prompt, first, student, max_tokens, 0)
+    plan = write(prompt, first, answerer, max_tokens, 0)
     if index == 0 or not plan.ids:
         return plan
     last = WORDS[(plan.seed + index) % len(WORDS)]
@@ -133,25 +141,25 @@ def _beam(
     return _finish(plan.seed, ids, list(ids), plan.letter, first, False)
 
 
-def letter_choice(prompt: Prompt, student: Student | None) -> tuple[str, str] | None:
-    """The letter that answers an MMLU prompt, and a space where the prompt ends without one."""
-    if student is None:
+def letter_choice(prompt: Prompt, answerer: MmluAnswerer | None) -> tuple[str, str] | None:
+    """The letter that answers an MMLU prompt, and a space if the prompt ends without one."""
+    if answerer is None:
         return None
     if prompt.chat and (asked := recognise_turn(prompt.text)) is not None:
-        return student.answer(asked), " "
+        return answerer.answer(asked), " "
     if not prompt.text.rstrip().endswith("Answer:"):
         return None
     question = recognise(prompt.text)
     if question is None:
         return None
     space = "" if prompt.chat or prompt.text[-1].isspace() else " "
-    return student.answer(question), space
+    return answerer.answer(question), space
 
 
 def _opening(
     prompt: Prompt, request: SamplingRequest, letter: tuple[str, str] | None, seed: int
 ) -> tuple[list[int], bool]:
-    """The tokens that are given beforehand, and whether the answer ends behind them."""
+    """The tokens with which the answer starts, and whether it ends after them."""
     choices = request.structured_outputs.choice if request.structured_outputs else None
     if choices:
         fitting = [c for c in choices if letter and c.strip() == letter[0]]
@@ -169,7 +177,7 @@ def _opening(
 
 
 def _length(prompt: Prompt, request: SamplingRequest, opening: int, closed: bool, seed: int) -> int:
-    """After how many tokens the model would stop; beyond any limit where it may not."""
+    """The number of tokens after which the model stops; 2**62 if it may not stop."""
     if request.ignore_eos:
         return 2**62
     if closed:
@@ -210,7 +218,7 @@ def _finish(
     request: SamplingRequest,
     eos: bool,
 ) -> Plan:
-    """Spell the tokens out and cut them where a stop string or stop token ends them."""
+    """Decode the tokens and cut them at the first stop string or stop token."""
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     stop_ids = frozenset(request.stop_token_ids or ())
     keep = request.include_stop_str_in_output
@@ -230,7 +238,7 @@ def _finish(
         size += len(piece)
         lengths.append(size)
         if stopped_by is None and stops:
-            # Only the end of the text can hold a stop string that was not there before.
+            # A new stop string can only be at the end of the text.
             tail = (tail + piece)[-(longest + len(piece)) :]
             if position + 1 > request.min_tokens:
                 cut, stopped_by = _stopped(tail, size - len(tail), stops, len(piece), keep)
@@ -245,13 +253,13 @@ def _finish(
 def _stopped(
     tail: str, start: int, stops: Sequence[str], new: int, keep: bool
 ) -> tuple[int | None, str | None]:
-    """Where a stop string that the newest piece completed cuts the text, and which it is.
+    """Find the stop string that the latest piece completes, and where it cuts the text.
 
     Args:
         tail: The end of the text.
-        start: Where in the text it begins.
+        start: The position of `tail` in the text.
         stops: The stop strings.
-        new: How many characters the newest piece has.
+        new: The number of characters of the latest piece.
         keep: Whether the stop string stays in the text.
     """
     for stop in stops:
@@ -262,7 +270,7 @@ def _stopped(
 
 
 def _ends(lengths: Sequence[int], hold: int, total: int) -> list[int]:
-    """What may be sent after each token: text that could still become a stop string is held."""
+    """How much may be sent after each token; text that may become a stop string is held back."""
     ends = [max(0, min(length - hold, total)) for length in lengths]
     if ends:
         ends[-1] = total
@@ -270,5 +278,5 @@ def _ends(lengths: Sequence[int], hold: int, total: int) -> list[int]:
 
 
 def letter_tokens(space: str) -> list[int]:
-    """The ids of the four letters in the form that a prompt asks for."""
+    """The ids of the four letters, with or without the space that the prompt requires."""
     return [tokenizer.encode(space + letter)[0] for letter in LETTERS]

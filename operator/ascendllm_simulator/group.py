@@ -1,12 +1,12 @@
-"""Pods that serve one model together: who waits for whom, and who ends with whom.
+"""Multi-node serving: how the processes of one server wait for each other and end together.
 
-As vllm 0.18.0 has it (`engine/arg_utils.py`, `entrypoints/cli/serve.py`, and vllm-ascend's
-`patch/platform/patch_multiproc_executor.py`): the leader binds to the address that it is given,
-which must be an IP; it listens for clients only once every other process has joined. A process with
-`--headless` has no HTTP, joins at the leader's address, and tries until it is there. When the
-leader goes away it hangs, as a rank does that waits for its next step, until it is told to end.
-What becomes of a leader whose workers go away differs by backend and phase in the real one; here it
-ends with a dead engine.
+The rules are those of vllm 0.18.0 (`engine/arg_utils.py`, `entrypoints/cli/serve.py`) and of
+vllm-ascend's `patch/platform/patch_multiproc_executor.py`. The leader binds to its configured
+address, which must be an IP address, and accepts clients only after every worker has joined. A
+worker, started with `--headless`, has no HTTP server and retries until it reaches the leader. When
+the leader exits, a worker hangs until it gets a signal, like a rank that waits for its next step.
+How a real leader reacts to the loss of a worker depends on the backend and the phase; here its
+engine dies.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _RPC_PORT = 29550
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One process's place among those that serve together.
+    """The place of one process in a multi-node server.
 
     Args:
-        address: The leader's.
-        port: Where the leader listens for the others.
-        rank: 0 is the leader.
-        size: How many processes there are.
-        headless: Whether this one has no HTTP.
+        address: The leader's address.
+        port: The port on which the leader listens for workers.
+        rank: The rank; 0 is the leader.
+        size: The number of processes.
+        headless: Whether this process has no HTTP server.
     """
 
     address: str
@@ -48,11 +48,11 @@ class Place:
 
 @dataclass
 class Gathering:
-    """The others, as the leader sees them.
+    """The workers, as the leader sees them.
 
     Attributes:
-        complete: Set once all have joined.
-        lost: Set once one that had joined has gone.
+        complete: Set when all workers have joined.
+        lost: Set when a worker that had joined is gone.
     """
 
     place: Place
@@ -61,12 +61,12 @@ class Gathering:
     joined: set[int] = field(default_factory=set)
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Keep one connection for as long as its process is there."""
+        """Hold the connection of one worker until the worker closes it."""
         try:
             said = await reader.read(_RANK_DIGITS)
             rank = int(said) if said.isdigit() else -1
             if rank not in range(1, self.place.size):
-                return  # a port that is looked at, say
+                return  # for example a port scan
             self.joined.add(rank)
             if len(self.joined) == self.place.size - 1:
                 self.complete.set()
@@ -77,13 +77,13 @@ class Gathering:
 
 
 def read_place(values: Mapping[str, object]) -> Place | None:
-    """The place that the options give a process; None where it serves by itself.
+    """The place that the options assign to a process; None for a server of one process.
 
     Args:
         values: The options by the parser's names.
 
     Raises:
-        SettingsError: vLLM would end on these.
+        SettingsError: vLLM would exit with these options.
     """
     nodes, rank = _number(values, "nnodes", 1), _number(values, "node_rank", 0)
     copies = _number(values, "data_parallel_size", 1)
@@ -119,10 +119,10 @@ def read_place(values: Mapping[str, object]) -> Place | None:
 
 @contextlib.asynccontextmanager
 async def gather(place: Place | None) -> AsyncIterator[Gathering | None]:
-    """Listen for the others for as long as the context lasts; None where there are none.
+    """Listen for workers while the context is active; None if there are none.
 
     Raises:
-        OSError: The address is none of this machine's, or a name.
+        OSError: The address does not belong to this machine, or is a host name.
     """
     if place is None:
         yield None
@@ -130,7 +130,7 @@ async def gather(place: Place | None) -> AsyncIterator[Gathering | None]:
     try:
         ipaddress.ip_address(place.address)
     except ValueError:
-        # ZeroMQ resolves no name that it is to bind to.
+        # ZeroMQ does not resolve a host name to bind to.
         raise OSError(f"No such device (addr='tcp://{place.address}:{place.port}')") from None
     gathering = Gathering(place)
     server = await asyncio.start_server(gathering.welcome, place.address, place.port)
@@ -141,7 +141,7 @@ async def gather(place: Place | None) -> AsyncIterator[Gathering | None]:
 
 
 async def join(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Reach the leader, however long that takes; what is read ends when the leader does."""
+    """Connect to the leader, without a time limit; the stream ends when the leader exits."""
     while True:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection(place.address, place.port)

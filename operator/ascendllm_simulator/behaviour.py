@@ -1,14 +1,14 @@
-"""How a simulated server behaves: its timing, its accuracy and the way it fails.
+"""The behaviour of a simulated server: its timing, its accuracy and its failures.
 
-`simulator.json` in the model's folder chooses, the environment variable `ASCENDLLM_SIMULATE` (a
-JSON object) overrides it key by key. Every key is optional:
+The behaviour is configured in `simulator.json` in the model's folder. The environment variable
+`ASCENDLLM_SIMULATE`, a JSON object, overrides it key by key. Every key is optional:
 
     {"loadSeconds": 1.0, "captureSeconds": 0, "ttftMs": 50, "itlMs": 20, "accuracy": 66.3,
      "answers": "answers.json", "chatTemplate": true, "kvCacheTokens": 524288,
      "failure": {"mode": "slow", "factor": 4}}
 
-`answers` is a file in the model's folder (see `mmlu`); `chatTemplate` unset follows the folder's
-tokenizer_config.json. `MODES` lists every failure with its parameters.
+`answers` is a file in the model's folder (see `mmlu`). If `chatTemplate` is not set, the folder's
+tokenizer_config.json decides. `MODES` lists every failure mode with its parameters.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ ENVIRONMENT = "ASCENDLLM_SIMULATE"
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One way to fail.
+    """A failure mode.
 
     Args:
         text: What happens.
-        parameters: Each parameter with its default; a given value must have the default's type.
-        gated: Whether `after` (requests served well before) and `times` (requests that fail, 0:
-            all) apply, counted over /v1/completions and /v1/chat/completions.
+        parameters: Each parameter with its default. A value must have the type of the default.
+        gated: Whether the parameters `after` (requests that succeed first) and `times` (requests
+            that fail, 0 for all) apply. They count requests to /v1/completions and
+            /v1/chat/completions.
     """
 
     text: str
@@ -45,8 +46,8 @@ class Mode:
 
 MODES: Mapping[str, Mode] = {
     "crashOnLoad": Mode(
-        "ends while loading, with the text that the cause prints (see CRASHES); with trace also "
-        "with the front end's, which is longer than what a kubelet keeps",
+        "exits while loading and prints the message of the cause (see CRASHES); with trace also "
+        "the front end's traceback, which is longer than what the kubelet keeps",
         {"cause": "outOfMemory", "exitCode": 1, "trace": False},
         gated=False,
     ),
@@ -61,26 +62,28 @@ MODES: Mapping[str, Mode] = {
         {"requests": 10, "exitCode": 0, "keepAlive": False},
         gated=False,
     ),
-    "hang": Mode("healthy, but completions never answer", {}),
-    "http500": Mode("completions answer 500", {}),
-    "rateLimit": Mode("completions answer 429", {"retryAfterSeconds": 1}),
-    "failEvery": Mode("every n-th completion answers 500", {"every": 10}, gated=False),
+    "hang": Mode("healthy, but completions never return", {}),
+    "http500": Mode("completions return 500", {}),
+    "rateLimit": Mode("completions return 429", {"retryAfterSeconds": 1}),
+    "failEvery": Mode("every n-th completion returns 500", {"every": 10}, gated=False),
     "slow": Mode("TTFT and ITL are longer by this factor", {"factor": 10.0}),
-    "cutStream": Mode("the connection is cut after so many tokens of a stream", {"afterTokens": 1}),
+    "cutStream": Mode(
+        "the connection is cut after this many tokens of a stream", {"afterTokens": 1}
+    ),
     "errorInStream": Mode(
-        "a stream that began with 200 ends in an error after so many tokens", {"afterTokens": 1}
+        "a stream with status 200 ends with an error after this many tokens", {"afterTokens": 1}
     ),
     "wrongModel": Mode(
-        "answers, /v1/models (`models`) or `both` bear another model's name",
+        "answers, /v1/models (`models`) or `both` carry another model's name",
         {"name": "another-model", "where": "answers"},
         gated=False,
     ),
-    "noUsage": Mode("answers hold no usage", {}),
-    "wrongUsage": Mode("usage counts so many completion tokens too many", {"offset": 7}),
-    "noLogprobs": Mode("logprobs are asked for and missing", {}),
-    "noPromptLogprobs": Mode("prompt_logprobs are asked for and missing (vllm-ascend#1043)", {}),
+    "noUsage": Mode("responses contain no usage", {}),
+    "wrongUsage": Mode("usage counts this many completion tokens too many", {"offset": 7}),
+    "noLogprobs": Mode("requested logprobs are missing", {}),
+    "noPromptLogprobs": Mode("requested prompt_logprobs are missing (vllm-ascend#1043)", {}),
     "badLogprobs": Mode("logprobs are minus infinity, written as -9999", {}),
-    "noLetter": Mode("MMLU questions are answered with no letter", {}),
+    "noLetter": Mode("answers to MMLU questions contain no letter", {}),
     "noTokenize": Mode("/tokenize and /detokenize do not exist", {}, gated=False),
 }
 """Every failure mode by the name that `failure.mode` takes."""
@@ -117,9 +120,9 @@ CRASHES: Mapping[str, str] = {
     ),
     "badDevice": "RuntimeError: open device 1 failed, runtime result = 107001.",
 }
-"""The last line of the log by `crashOnLoad.cause`; another cause is printed as it stands.
+"""The last line of the log for each `crashOnLoad.cause`; any other cause is printed unchanged.
 
-The texts stand in the log of vLLM or vLLM-Ascend 0.18 where the failure is real.
+The texts are those that vLLM or vLLM-Ascend 0.18 logs when the failure is real.
 """
 
 _GATE = {"after": 0, "times": 0}
@@ -127,7 +130,7 @@ _GATE = {"after": 0, "times": 0}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The chosen failure with its parameters, defaults filled in."""
+    """The configured failure with its parameters, including defaults."""
 
     mode: str
     parameters: Mapping[str, Any]
@@ -139,18 +142,18 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What `simulator.json` and the environment chose.
+    """The behaviour that `simulator.json` and the environment configure.
 
     Args:
-        load_seconds: From the start until the weights are loaded.
-        capture_seconds: From then until the port listens: graphs are captured.
-        ttft_ms: From a sequence's start on the engine to its first token.
-        itl_ms: Between two tokens.
-        accuracy: Percent of the MMLU questions answered right.
-        answers: The answer key: a file in the model's folder.
-        chat_template: Whether /v1/chat/completions works; None follows the model's folder.
+        load_seconds: Time from the start until the weights are loaded.
+        capture_seconds: Time from then until the port listens, in which graphs are captured.
+        ttft_ms: Time from the start of a sequence on the engine to its first token.
+        itl_ms: Time between two tokens.
+        accuracy: Percentage of the MMLU questions that are answered correctly.
+        answers: The answer key, a file in the model's folder.
+        chat_template: Whether /v1/chat/completions works. None: the model's folder decides.
         kv_cache_tokens: The size of the KV cache.
-        failure: None where nothing fails.
+        failure: None if nothing fails.
     """
 
     load_seconds: float = 1.0
@@ -164,7 +167,7 @@ class Behaviour:
     failure: Failure | None = None
 
     def fails(self, mode: str) -> Failure | None:
-        """The failure if it is this one."""
+        """The failure if it has this mode, otherwise None."""
         return self.failure if self.failure is not None and self.failure.mode == mode else None
 
 
@@ -181,11 +184,11 @@ def read_behaviour(folder: Path | None, environment: Mapping[str, str]) -> Behav
     """Read the behaviour of a model.
 
     Args:
-        folder: The model's folder, None where it has none.
-        environment: Where `ASCENDLLM_SIMULATE` is looked up.
+        folder: The model's folder, None if it has none.
+        environment: The variables, of which `ASCENDLLM_SIMULATE` is read.
 
     Raises:
-        SettingsError: A file or the variable is no JSON object, or a key or value is unknown.
+        SettingsError: The file or the variable is not a JSON object, or a key or value is invalid.
     """
     chosen: dict[str, Any] = {}
     if folder is not None and (folder / FILE).is_file():

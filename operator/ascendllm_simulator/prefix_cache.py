@@ -1,7 +1,7 @@
-"""The prefix cache: which leading blocks of a prompt were computed before.
+"""The prefix cache: finds the leading blocks of a prompt that were computed before.
 
-As vLLM's: whole blocks only, each known by its tokens and all before it, the salt among them, and
-the last token of a prompt is always computed.
+As in vLLM, only whole blocks are cached. A block is identified by the salt, its tokens and all
+tokens before it. The last token of a prompt is always computed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ __all__ = ["PrefixCache"]
 
 
 class PrefixCache:
-    """Remembers blocks, the least recently used go first.
+    """A cache of blocks with least-recently-used eviction.
 
     Args:
-        block_size: Tokens a block.
-        blocks: How many are kept.
+        block_size: Tokens per block.
+        blocks: The capacity in blocks.
     """
 
     def __init__(self, block_size: int, blocks: int) -> None:
@@ -26,10 +26,10 @@ class PrefixCache:
         self._known: OrderedDict[int, None] = OrderedDict()
 
     def take(self, ids: Sequence[int], salt: str | None) -> int:
-        """Look a prompt up and remember its blocks.
+        """Look up a prompt and add its blocks.
 
         Returns:
-            How many leading tokens were known.
+            The number of leading tokens that were cached.
         """
         size = self._block_size
         last_whole = (len(ids) - 1) // size * size

@@ -1,4 +1,4 @@
-"""`ascendllm simulate`: takes what stands behind `vllm serve`."""
+"""`ascendllm simulate`, also `ascendllm-simulator`: takes the options of `vllm serve`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 import click
 
 from ascendllm.exceptions import SettingsError, UsageError
-from ascendllm.simulator.behaviour import ENVIRONMENT, FILE, MODES
-from ascendllm.simulator.config import LoadError, read_config
-from ascendllm.simulator.process import serve
+from ascendllm_simulator.behaviour import ENVIRONMENT, FILE, MODES
+from ascendllm_simulator.config import LoadError, read_config
+from ascendllm_simulator.process import serve
 
 __all__ = ["command"]
 
@@ -24,10 +24,11 @@ _TOP_USAGE = "usage: vllm [-h] [-v] {chat,complete,serve,launch,bench,collect-en
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(args: tuple[str, ...]) -> None:
+@click.pass_context
+def command(context: click.Context, args: tuple[str, ...]) -> None:
     """Serve as vLLM-Ascend 0.18 does: MODEL and the options of `vllm serve`, with no model."""
     if "-h" in args or "--help" in args:
-        click.echo(_help())
+        click.echo(_help(context.command_path))
         return
     try:
         config = read_config(args, os.environ)
@@ -35,7 +36,7 @@ def command(args: tuple[str, ...]) -> None:
     except UsageError as error:
         _refuse(str(error))
     except SettingsError as error:
-        click.echo(f"ascendllm simulate: {error}", err=True)
+        click.echo(f"{context.command_path}: {error}", err=True)
         sys.exit(2)
     except LoadError as error:
         click.echo(str(error), err=True)
@@ -44,17 +45,17 @@ def command(args: tuple[str, ...]) -> None:
 
 
 def _refuse(message: str) -> None:
-    """End as vLLM's parser does: the outer parser names what no parser knew."""
+    """Exit as vLLM's parser does: its outer parser reports the options that no parser knows."""
     outer = message.startswith("unrecognized arguments:")
     click.echo(_TOP_USAGE if outer else _SERVE_USAGE, err=True)
     click.echo(f"vllm{'' if outer else ' serve'}: error: {message}", err=True)
     sys.exit(2)
 
 
-def _help() -> str:
+def _help(program: str) -> str:
     modes = "\n".join(f"  {name:12} {mode.text}" for name, mode in MODES.items())
     return (
-        "Usage: ascendllm simulate [MODEL] [OPTIONS OF vllm serve]\n\n"
+        f"Usage: {program} [MODEL] [OPTIONS OF vllm serve]\n\n"
         "A stand-in for vLLM-Ascend 0.18 on machines without NPUs. How it behaves is read from\n"
         f"{FILE} in the model's folder, overridden key by key by the JSON object in\n"
         f"{ENVIRONMENT}: loadSeconds, captureSeconds, ttftMs, itlMs, accuracy, answers,\n"

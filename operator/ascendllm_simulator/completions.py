@@ -1,6 +1,6 @@
 """`POST /v1/completions`.
 
-Source of the shapes: vllm 0.18.0, `entrypoints/openai/completion/{protocol,serving}.py`.
+Source of the response format: vllm 0.18.0, `entrypoints/openai/completion/{protocol,serving}.py`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from typing import Any
 
 from aiohttp import web
 
-from ascendllm.simulator import logprobs, tokenizer
-from ascendllm.simulator.errors import ApiError
-from ascendllm.simulator.errors import answer as answered
-from ascendllm.simulator.generation import Prompt
-from ascendllm.simulator.logprobs import Step
-from ascendllm.simulator.protocol import CompletionRequest, check_sampling, parse
-from ascendllm.simulator.serving import (
+from ascendllm_simulator import logprobs, tokenizer
+from ascendllm_simulator.errors import ApiError
+from ascendllm_simulator.errors import answer as answered
+from ascendllm_simulator.generation import Prompt
+from ascendllm_simulator.logprobs import Step
+from ascendllm_simulator.protocol import CompletionRequest, check_sampling, parse
+from ascendllm_simulator.serving import (
     Call,
     Service,
     begin,
     check_beam,
     check_length,
+    inject_failure,
     limit,
-    meet_failure,
     plan_all,
     read_body,
     run_all,
     usage,
 )
-from ascendllm.simulator.streaming import chunk_usage, refuse_in_stream, stream
+from ascendllm_simulator.streaming import chunk_usage, refuse_in_stream, stream
 
 __all__ = ["create_completion"]
 
@@ -37,7 +37,7 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
     """Answer one request.
 
     Raises:
-        ApiError: It is refused, or fails as chosen.
+        ApiError: The request is invalid, or the configured failure applies to it.
     """
     request = parse(CompletionRequest, await read_body(http))
     call = begin(service, http, request, "cmpl")
@@ -46,11 +46,13 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
     if request.stream and request.use_beam_search:
         text = "Streaming is not currently supported with beam search"
         raise ApiError(text, closes=False)
-    meet_failure(call)
+    inject_failure(call)
     call.prompts = _prompts(service, request)
     limits = []
     for prompt in call.prompts:
-        check_length(service.config, prompt.ids, request.max_tokens or 0, spoken=_spoken(request))
+        check_length(
+            service.config, prompt.ids, request.max_tokens or 0, from_text=_is_text(request)
+        )
         most = limit(service.config, prompt, request.max_tokens)
         most = 1 if request.echo and most == 0 else most
         check_sampling(request, most)
@@ -59,7 +61,7 @@ async def create_completion(service: Service, http: web.Request) -> web.StreamRe
         _check_logprobs(service, request)
         plan_all(call, limits)
     except ApiError as error:
-        # vLLM's engine refuses these, and by then a stream has begun.
+        # vLLM's engine rejects these after a stream has started.
         if request.stream:
             return await refuse_in_stream(http, error)
         raise
@@ -91,7 +93,7 @@ def _prompts(service: Service, request: CompletionRequest) -> list[Prompt]:
     return prompts
 
 
-def _spoken(request: CompletionRequest) -> bool:
+def _is_text(request: CompletionRequest) -> bool:
     given = request.prompt
     return isinstance(given, str) or (isinstance(given, list) and isinstance(given[0], str))
 
@@ -132,7 +134,7 @@ def _check_logprobs(service: Service, request: CompletionRequest) -> None:
 
 
 class _Answer:
-    """Makes the answer's JSON."""
+    """Builds the JSON of the response."""
 
     def __init__(self, call: Call, request: CompletionRequest) -> None:
         self._call = call
@@ -153,13 +155,13 @@ class _Answer:
         return event
 
     def closing(self) -> dict[str, object]:
-        """The event of a stream that holds the usage."""
+        """The stream event that contains the usage."""
         event = self._head([], "text_completion")
         event["usage"] = chunk_usage(self._call, sum(self._done))
         return event
 
     def whole(self) -> dict[str, object]:
-        """The answer without a stream."""
+        """The response to a request that does not stream."""
         call = self._call
         done = [sequence.counted for sequence in call.sequences]
         choices = [self._choice(i, 0, stop, True, whole=True) for i, stop in enumerate(done)]
@@ -213,7 +215,7 @@ class _Answer:
             else None,
             "token_ids": plan.ids[start:stop] if request.return_token_ids else None,
         }
-        # A stream that echoes begins with them, asked for or not.
+        # A stream with `echo` starts with them, whether or not they are requested.
         show_ids = (request.return_token_ids and (whole or start == 0)) or (echoed and not whole)
         choice["prompt_token_ids"] = prompt.ids if show_ids else None
         if whole:
@@ -230,6 +232,6 @@ class _Answer:
     def _of_prompt(self, index: int, number: int) -> list[Step | None]:
         if index not in self._prompt_steps:
             prompt = self._call.sequences[index].prompt
-            student = self._call.service.student
-            self._prompt_steps[index] = logprobs.prompt_steps(prompt, student, abs(number))
+            answerer = self._call.service.answerer
+            self._prompt_steps[index] = logprobs.prompt_steps(prompt, answerer, abs(number))
         return self._prompt_steps[index]
