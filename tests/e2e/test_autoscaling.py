@@ -1,6 +1,6 @@
 """Replicas follow the load: prometheus-adapter's metrics, and KEDA down to zero and back.
 
-Both are the real ones, and so are the Prometheus that they ask, which scrapes as SERVING.md says,
+Both are the real ones, and so are the Prometheus that they ask, which scrapes as docs/serving says,
 and the gateway, which tells that clients ask for a model that is at zero.
 """
 
@@ -24,7 +24,7 @@ from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(1500)  # what scales is built the first time on a machine
 
-SERVING = (REPOSITORY / "SERVING.md").read_text("utf-8")
+SERVING = (REPOSITORY / "docs/serving/models.md").read_text("utf-8")
 LLAMA = "llama"
 PODS = f"{NAME}={LLAMA},{REVISION}"
 METRICS = {

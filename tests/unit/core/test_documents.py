@@ -23,7 +23,7 @@ def shown() -> list[Any]:
     """
     return [
         pytest.param(block, id=f"{name}-{number}")
-        for name in ("README.md", "SERVING.md", "VALIDATION.md")
+        for name in ("README.md", "docs/serving/models.md", "docs/validation/concepts.md")
         for number, block in enumerate(
             re.findall(r"^```yaml\n(.*?)^```", (REPOSITORY / name).read_text("utf-8"), re.M | re.S),
             1,
