@@ -37,9 +37,15 @@ LINKING = [
 ]
 """Documents outside of docs/, whose links mkdocs does not check."""
 
-OTHER_YAML = ("scrape_configs:", "apiVersion: kustomize", "- patch:")
+OTHER_YAML = (
+    "scrape_configs:",
+    "apiVersion: monitoring.coreos.com",
+    "apiVersion: kustomize",
+    "apiVersion: v1",
+    "- patch:",
+)
 """How YAML begins that is no resource: Prometheus' configuration, which the end-to-end tests use,
-and overlays, which `test_manifests` checks."""
+overlays, which `test_manifests` checks, and objects of other projects."""
 
 
 def shown() -> list[Any]:
