@@ -23,10 +23,14 @@ def commands_page() -> str:
         "[Installing](../installing.md#the-command-line) says how to get the command `ascendllm`.",
         "`kubectl ascendllm …` runs the same command where `kubectl-ascendllm` is in the `PATH`.",
     ]
-    for path, command, context in _commands(cli, click.Context(cli, info_name="ascendllm")):
+    for path, command, context in _commands(cli, _root()):
         text = command.get_help(context)
         lines += ["", f"## {path}", "", "```text", text.rstrip(), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _root() -> click.Context:
+    return click.Context(cli, info_name="ascendllm", **cli.context_settings)
 
 
 def _commands(
