@@ -8,7 +8,7 @@ import click
 
 from ascendllm.cli import cli
 
-__all__ = ["commands_page"]
+__all__ = ["commands_page", "root_context"]
 
 _WIDTH = 96
 
@@ -23,13 +23,14 @@ def commands_page() -> str:
         "[Installing](../installing.md#the-command-line) says how to get the command `ascendllm`.",
         "`kubectl ascendllm …` runs the same command where `kubectl-ascendllm` is in the `PATH`.",
     ]
-    for path, command, context in _commands(cli, _root()):
+    for path, command, context in _commands(cli, root_context()):
         text = command.get_help(context)
         lines += ["", f"## {path}", "", "```text", text.rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _root() -> click.Context:
+def root_context() -> click.Context:
+    """The context of `ascendllm` as it runs: click keeps a command's first help option."""
     return click.Context(cli, info_name="ascendllm", **cli.context_settings)
 
 

@@ -17,6 +17,7 @@ from ascendllm.api.parse import parse_spec
 from ascendllm.cli import cli
 from ascendllm.decide.policies import Input, engine, first_problem
 from ascendllm.settings import Settings
+from documents.command_reference import root_context
 from unit.core.documents import (
     PAGES,
     REPOSITORY,
@@ -116,7 +117,7 @@ def test_a_command_line_is_understood(
         elif argument.startswith("./"):
             Path(argument).mkdir()
     command: click.Command = cli
-    context = click.Context(cli, info_name="ascendllm")
+    context = root_context()
     while isinstance(command, click.Group):
         name, *arguments = arguments
         found = command.get_command(context, name)
@@ -130,7 +131,7 @@ def test_a_command_line_is_understood(
 def test_a_mentioned_command_exists_with_its_options(text: str) -> None:
     words = shlex.split(text)[1:]
     command: click.Command = cli
-    context = click.Context(cli)
+    context = root_context()
     while isinstance(command, click.Group) and words and not words[0].isupper():
         name, *words = words
         if name.startswith("-"):
