@@ -39,6 +39,14 @@ crds: venv ## write crds/ascendllms.yaml from the pydantic models
 	$(PYTHON) -m ascendllm.api.crd > $(VENV)/crd.yaml
 	cp $(VENV)/crd.yaml crds/ascendllms.yaml
 
+.PHONY: reference
+reference: venv ## write docs/reference/ from the pydantic models and the commands
+	$(PYTHON) tests/documents reference
+
+.PHONY: docs
+docs: venv ## build the documentation into build/site, with warnings as errors
+	$(PYTHON) tests/documents build
+
 # No index, no file and no machine is named in what comes out.
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command 'make lock'
@@ -61,6 +69,7 @@ lock: ## the requirements files, from pyproject.toml (needs uv; LOCK_ARGS=--upgr
 	  $(SOURCES:%=--no-emit-package %) -o images/evals/requirements.txt
 	printf '%s\n' $(SOURCES) | $(LOCK) --no-deps - -o images/evals/source-requirements.txt
 	$(LOCK) $(LOCK_ARGS) tests/s3/requirements.in -o tests/s3/requirements.txt
+	$(LOCK) $(LOCK_ARGS) docs/requirements.in -o docs/requirements.txt
 	$(LOCK) $(LOCK_ARGS) $(CPU) tests/vllm/requirements.in -o tests/vllm/requirements.txt
 	$(LOCK) $(CPU) -c tests/vllm/requirements.txt -o images/vllm-cpu/requirements.txt
 
@@ -115,7 +124,7 @@ takeover-record: venv ## record what the operator of REV=<commit> leaves behind 
 	$(PYTHON) tests/takeover $(REV)
 
 .PHONY: bench
-bench: venv ## measure speed and size against the limits in the README
+bench: venv ## measure speed and size against the limits in docs/performance.md
 	$(PYTHON) tests/bench
 
 ##@ A cluster

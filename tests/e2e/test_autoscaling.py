@@ -1,6 +1,6 @@
 """Replicas follow the load: prometheus-adapter's metrics, and KEDA down to zero and back.
 
-Both are the real ones, and so are the Prometheus that they ask, which scrapes as SERVING.md says,
+Both are the real ones, and so are the Prometheus that they ask, which scrapes as the documents say,
 and the gateway, which tells that clients ask for a model that is at zero.
 """
 
@@ -24,7 +24,7 @@ from e2e.watch import Object
 
 pytestmark = pytest.mark.timeout(1500)  # what scales is built the first time on a machine
 
-SERVING = (REPOSITORY / "SERVING.md").read_text("utf-8")
+PAGE = (REPOSITORY / "docs" / "serving" / "autoscaling.md").read_text("utf-8")
 LLAMA = "llama"
 PODS = f"{NAME}={LLAMA},{REVISION}"
 METRICS = {
@@ -37,12 +37,12 @@ BODY = {"model": LLAMA, "prompt": "Hello", "max_tokens": 4}
 
 
 def documented_scraping() -> list[dict[str, Any]]:
-    (block,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", SERVING, re.M | re.S)
+    (block,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", PAGE, re.M | re.S)
     return list(yaml.safe_load(block)["scrape_configs"])
 
 
 def documented_wake_query() -> str:
-    (query,) = re.findall(r"^ +(sum\(rate\(traefik_.*\)\))$", SERVING, re.M)
+    (query,) = re.findall(r"^ +(sum\(rate\(traefik_.*\)\))$", PAGE, re.M)
     return str(query)
 
 

@@ -32,7 +32,7 @@ def arguments(job: dict[str, Any]) -> list[str]:
 
 
 def waits(world: World, value: str, seconds: int) -> bool:
-    """The recipe of the README."""
+    """The recipe of docs/validation/when-checks-run.md."""
     try:
         world.kubectl(
             "wait",

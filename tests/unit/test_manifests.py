@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +13,7 @@ from ascendllm.api.spec import Spec
 from ascendllm.kube.kinds import CHILDREN, KINDS, OPTIONAL
 from ascendllm.settings import PREFIX, JobImage, Settings
 from cluster.imaging.catalogue import catalogue
+from unit.core.documents import blocks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = REPOSITORY / "manifests" / "base"
@@ -147,10 +147,10 @@ def test_the_demo_runs_what_is_built() -> None:
     assert built["simulator"] == simulated
 
 
-def test_the_readmes_overlay_is_complete() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^   ```yaml\n(   apiVersion: kustomize.*?)^   ```$", text, re.M | re.S)
-    overlay = yaml.safe_load(block)
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md", "docs/installing.md"])
+def test_the_documented_overlay_is_complete(name: str) -> None:
+    found = (block.content for block in blocks(REPOSITORY / name))
+    [overlay] = [yaml.safe_load(text) for text in found if text.startswith("apiVersion: kustomize")]
     demo = documents(DEMO / "kustomization.yaml")[0]
     assert overlay["resources"] == demo["resources"]
     assert overlay["replacements"] == demo["replacements"]
@@ -166,6 +166,16 @@ def test_the_readmes_overlay_is_complete() -> None:
     assert f"{image['newName']}:{image['newTag']}" == (
         f"{settings.image_repository}/operator:{version}"
     )
+
+
+def test_the_documented_patch_is_one_of_the_operators_deployment() -> None:
+    found = (block.content for block in blocks(REPOSITORY / "docs/installing.md"))
+    [[entry]] = [yaml.safe_load(text) for text in found if text.startswith("- patch:")]
+    patch, deployment = yaml.safe_load(entry["patch"]), base_object("Deployment")
+    assert patch["kind"] == "Deployment"
+    for field in ("name", "namespace"):
+        assert patch["metadata"][field] == deployment["metadata"][field]
+    assert set(patch["spec"]["template"]["spec"]) == {"imagePullSecrets"}
 
 
 def test_the_base_names_no_image_that_somebody_could_register() -> None:

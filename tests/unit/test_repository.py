@@ -48,7 +48,8 @@ EVALS = "images/evals/requirements.txt"
 EVALS_SOURCES = "images/evals/source-requirements.txt"
 VLLM = ["images/vllm-cpu/requirements.txt", "tests/vllm/requirements.txt"]
 S3 = "tests/s3/requirements.txt"
-LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, S3, *VLLM]
+DOCS = "docs/requirements.txt"
+LOCKS = [TESTS, BUILD, *IMAGES, EVALS, EVALS_SOURCES, S3, DOCS, *VLLM]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 SIMULATOR = tomllib.loads(
     (REPOSITORY / "images/simulator/pyproject.toml").read_text(encoding="utf-8")

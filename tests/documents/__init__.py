@@ -1,0 +1,1 @@
+"""The documentation: its generated references, and its site."""
