@@ -47,7 +47,7 @@ class Demo:
         resource: Its file.
         model: The model's folder, in the folder of models.
         prepare: Makes it, given a cluster and that folder's name.
-        images: The large images that are needed.
+        images: Folders in images/ of the images that it runs.
         note: What to know of the figures.
     """
 
@@ -65,7 +65,7 @@ DEMOS = {
         resource=REPOSITORY / "manifests" / "examples" / "meta-llama-3-1-8b.yaml",
         model="Meta-Llama-3.1-8B",
         prepare=lambda cluster, name: make_model(cluster, name, BEHAVIOUR),
-        images=(),
+        images=("operator", "validator", "simulator"),
         note="The simulator's chosen figures: "
         + ", ".join(f"{key} {value}" for key, value in BEHAVIOUR.items()),
     ),
@@ -74,7 +74,7 @@ DEMOS = {
         resource=REPOSITORY / "tests" / "cluster" / "tiny-llama.yaml",
         model="tiny-llama",
         prepare=make_tiny_model,
-        images=("vllm-cpu",),
+        images=("operator", "validator", "vllm-cpu"),
         note="The real vLLM 0.18.0 on CPU, 2 layers of random weights",
     ),
 }

@@ -34,14 +34,14 @@ _LOADED = "/var/lib/ascendllm-loaded"
 _OPERATOR = ("-n", "ascendllm-system", "deployment/ascendllm-operator")
 
 
-def install(cluster: Provider, also: Sequence[str] = ()) -> None:
+def install(cluster: Provider, needed: Sequence[str] = ()) -> None:
     """Images, CRD, operator; returns when the operator is available.
 
     Args:
         cluster: Where.
-        also: Folders in images/ of large images that are wanted, too.
+        needed: Folders in images/ of the images to load; none: all but the large ones.
     """
-    renewed = _load_images(cluster, also)
+    renewed = _load_images(cluster, needed)
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(OVERLAY))
     cluster.kubectl(
         "wait", "--for=condition=Established", "crd/ascendllms.ascendllm.io", "--timeout=60s"
@@ -105,10 +105,10 @@ def make_tiny_model(cluster: Provider, name: str) -> str:
     return f"{MODELS}/{name}"
 
 
-def _load_images(cluster: Provider, also: Sequence[str]) -> bool:
+def _load_images(cluster: Provider, needed: Sequence[str]) -> bool:
     """Load what the node has not got; whether the operator's image is a new one."""
     renewed = False
-    for archive in [*images.build(), *(images.build(also) if also else [])]:
+    for archive in images.build(needed):
         mark = f"{_LOADED}/{archive.path.name}"
         if succeeds(cluster.node_command(["test", "-e", mark])):
             continue
