@@ -17,10 +17,13 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="documents")
     parser.add_argument("command", choices=["reference", "build"])
-    if parser.parse_args().command == "reference":
+    parser.add_argument("--to", type=Path, help="another folder for the generated pages")
+    options = parser.parse_args()
+    if options.command == "reference":
         for file, page in REFERENCES.items():
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(page(), encoding="utf-8")
+            written = options.to / file.name if options.to else file
+            written.parent.mkdir(exist_ok=True)
+            written.write_text(page(), encoding="utf-8")
         return 0
     try:
         build()
