@@ -42,8 +42,7 @@ _METADATA_PAGE = 200
 _PAGE_BYTES = 2 * 1024 * 1024
 """A larger page is read again in smaller ones, down to one object."""
 _OBJECT_MEMORY = 8 * 1024 * 1024
-"""Of one object, or one page, once it is decoded. 1.5 MB of empty objects take 40 MB. The largest
-object of the operator's own is a revision of the largest spec, which takes 5 MiB."""
+"""Of one object, or one page, once it is decoded. 1.5 MB of empty objects take 40 MB."""
 _ANSWER_BYTES = 16 * 1024 * 1024
 """The largest answer: 1.5 MB of control characters take 9 MB as JSON."""
 _CHUNK_BYTES = 64 * 1024
@@ -217,7 +216,7 @@ class ApiServer:
         """The pages of a list, each with the memory that it takes.
 
         A page that is large is read again in smaller ones. An object that is large by itself is
-        left out: no object of the operator's own is.
+        left out, with a warning in the log.
 
         Args:
             kind: The objects' kind.
